@@ -1,0 +1,1 @@
+"""Customer segmentation: rules, models and memberships for one company's customers."""

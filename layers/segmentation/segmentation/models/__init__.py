@@ -1,0 +1,1 @@
+"""What clients send, what is kept and what is returned."""

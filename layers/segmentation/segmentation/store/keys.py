@@ -1,0 +1,234 @@
+"""Every key of the table and of the bucket, beside the shape of the item that lives there. Nothing else composes keys.
+
+docs/data-model.md lists each access pattern with the function that uses it.
+"""
+
+import zlib
+from urllib.parse import quote
+
+Key = dict[str, str]
+
+GSI1 = "GSI1"
+SNAPSHOT = "SNAPSHOT"
+
+
+def escape(part: str) -> str:
+    """A part of a composed key: `#` would end the part, `%` is what escapes it."""
+    return part.replace("%", "%25").replace("#", "%23")
+
+
+def unescape(part: str) -> str:
+    """The inverse of `escape`."""
+    return part.replace("%23", "#").replace("%25", "%")
+
+
+def partition_of(customer_id: str, partitions: int) -> int:
+    """The partition in which a customer lives, for ever: crc32 of the UTF-8 id modulo the number of partitions."""
+    return zlib.crc32(customer_id.encode()) % partitions
+
+
+# ------------------------------------------------------------------ segments
+
+SEGMENTS = "SEGMENTS"
+VERSION_PREFIX = "VERSION#"
+
+
+def segment(segment_id: str) -> Key:
+    """Segment: name, criteria, state, version and customerCount."""
+    return {"PK": f"SEGMENT#{segment_id}", "SK": "META"}
+
+
+def segment_index(segment_id: str, site: str) -> Key:
+    """All segments, by site."""
+    return {"GSI1PK": SEGMENTS, "GSI1SK": f"{escape(site)}#{segment_id}"}
+
+
+def segment_version(segment_id: str, version: int) -> Key:
+    """A version of a segment as it was, kept for ever."""
+    return {"PK": f"SEGMENT#{segment_id}", "SK": f"{VERSION_PREFIX}{version:08d}"}
+
+
+def analysis(segment_id: str) -> Key:
+    """What the last evaluation measured of a segment, compressed."""
+    return {"PK": f"SEGMENT#{segment_id}", "SK": "ANALYSIS"}
+
+
+def size(segment_id: str, day: str) -> Key:
+    """Size of a segment at the last evaluation of a day."""
+    return {"PK": f"SEGMENT#{segment_id}", "SK": f"SIZE#{day}"}
+
+
+def count(segment_id: str, partition: int) -> Key:
+    """Members of a segment in one partition, and how far the stream has been counted."""
+    return {"PK": f"SEGMENT#{segment_id}", "SK": f"COUNT#{partition:04d}"}
+
+
+# --------------------------------------------------------------- memberships
+
+MEMBER_PREFIX = "CUSTOMER#"
+INCLUDE_PREFIX = "INCLUDE#"
+EXCLUDE_PREFIX = "EXCLUDE#"
+
+
+def members_of(segment_id: str, partition: int) -> str:
+    """Partition key of a segment's memberships and of what people decided about them, for one partition of customers."""
+    return f"SEGMENT#{segment_id}#{partition:04d}"
+
+
+def _member_part(prefix: str, customer_id: str, legal_entity_id: str) -> str:
+    return f"{prefix}{escape(customer_id)}#{escape(legal_entity_id)}"
+
+
+def membership(segment_id: str, partition: int, customer_id: str, legal_entity_id: str = "") -> Key:
+    """The customer is a member now: the result of an evaluation."""
+    return {"PK": members_of(segment_id, partition), "SK": _member_part(MEMBER_PREFIX, customer_id, legal_entity_id)}
+
+
+def include(segment_id: str, partition: int, customer_id: str, legal_entity_id: str = "") -> Key:
+    """Somebody decided that the customer belongs to the segment."""
+    return {"PK": members_of(segment_id, partition), "SK": _member_part(INCLUDE_PREFIX, customer_id, legal_entity_id)}
+
+
+def exclude(segment_id: str, partition: int, customer_id: str, legal_entity_id: str = "") -> Key:
+    """Somebody decided that the customer does not belong to the segment."""
+    return {"PK": members_of(segment_id, partition), "SK": _member_part(EXCLUDE_PREFIX, customer_id, legal_entity_id)}
+
+
+def by_customer(customer_id: str, prefix: str, segment_id: str, legal_entity_id: str = "") -> Key:
+    """Index from a customer to memberships (`SEGMENT#`), includes and excludes."""
+    return {"GSI1PK": f"CUSTOMER#{escape(customer_id)}", "GSI1SK": f"{prefix}{segment_id}#{escape(legal_entity_id)}"}
+
+
+def customer_index(customer_id: str) -> str:
+    """Partition key of the index for one customer."""
+    return f"CUSTOMER#{escape(customer_id)}"
+
+
+# ----------------------------------------------------------------- customers
+
+
+def profile(customer_id: str) -> Key:
+    """A profile that the API wrote and no merge has taken into the snapshot yet."""
+    return {"PK": f"CUSTOMER#{escape(customer_id)}", "SK": "PROFILE"}
+
+
+def pending_index(partition: int, customer_id: str) -> Key:
+    """Pending profiles of one partition."""
+    return {"GSI1PK": f"PENDING#{partition:04d}", "GSI1SK": escape(customer_id)}
+
+
+def history_prefix(customer_id: str) -> str:
+    """Partition key of a customer's history."""
+    return f"CUSTOMER#{escape(customer_id)}"
+
+
+def history(customer_id: str, time: str, segment_id: str, legal_entity_id: str, change: str) -> Key:
+    """One entry or exit of a customer."""
+    return {
+        "PK": history_prefix(customer_id),
+        "SK": f"HISTORY#{time}#{segment_id}#{escape(legal_entity_id)}#{change}",
+    }
+
+
+def history_index(segment_id: str, time: str, customer_id: str) -> Key:
+    """Entries and exits of a segment, by day."""
+    return {"GSI1PK": f"SEGMENT#{segment_id}#HISTORY#{time[:10]}", "GSI1SK": f"{time}#{escape(customer_id)}"}
+
+
+def pointer(partition: int) -> Key:
+    """The current version of a partition's snapshot."""
+    return {"PK": f"PARTITION#{partition:04d}", "SK": SNAPSHOT}
+
+
+CATALOGUE = "CATALOGUE"
+
+
+def attribute(name: str) -> Key:
+    """An attribute that data brought: its kind and what the last run measured of it."""
+    return {"PK": CATALOGUE, "SK": f"ATTRIBUTE#{name}"}
+
+
+def event_field(event: str, name: str) -> Key:
+    """A field of a behaviour event; the empty name stands for the event itself."""
+    return {"PK": CATALOGUE, "SK": f"EVENT#{escape(event)}#{name}"}
+
+
+# ---------------------------------------------------------------------- jobs
+
+JOBS = "JOBS"
+
+
+def job(job_id: str) -> Key:
+    """A job: kind, state, times, links."""
+    return {"PK": f"JOB#{job_id}", "SK": "META"}
+
+
+def job_index(job_id: str, created_at: str) -> Key:
+    """All jobs, newest last."""
+    return {"GSI1PK": JOBS, "GSI1SK": f"{created_at}#{job_id}"}
+
+
+def job_part(job_id: str, step: str, number: int) -> Key:
+    """What one worker of a job did: written by the worker, so a retry overwrites its own figures."""
+    return {"PK": f"JOB#{job_id}", "SK": f"{step.upper()}#{number:06d}"}
+
+
+def idempotency(operation: str, caller: str, token: str) -> Key:
+    """The response to a POST with this Idempotency-Key."""
+    return {"PK": f"IDEMPOTENCY#{operation}#{escape(caller)}", "SK": escape(token)}
+
+
+# -------------------------------------------------------------------- bucket
+
+IMPORTS = "imports/"
+EXPORT_REQUESTS = "requests/exports/"
+DATASETS = ("customers", "orders", "events", "members")
+
+
+def snapshot_file(partition: int, version: str, dataset: str) -> str:
+    return f"snapshot/part={partition:04d}/{version}/{dataset}.parquet"
+
+
+def snapshot_prefix(partition: int) -> str:
+    return f"snapshot/part={partition:04d}/"
+
+
+def staged_chunk(job_id: str, partition: int, chunk: int) -> str:
+    return f"{staged_prefix(job_id, partition)}chunk={chunk:05d}.parquet"
+
+
+def staged_prefix(job_id: str, partition: int) -> str:
+    return f"staging/{job_id}/part={partition:04d}/"
+
+
+def staged_source(job_id: str, chunk: int) -> str:
+    return f"staging/{job_id}/source/chunk={chunk:05d}"
+
+
+def plan(job_id: str) -> str:
+    return f"staging/{job_id}/plan.json"
+
+
+def reject_chunk(job_id: str, chunk: int) -> str:
+    return f"rejects/{job_id}/chunk={chunk:05d}.csv"
+
+
+def rejects(job_id: str) -> str:
+    return f"rejects/{job_id}.csv"
+
+
+def upload(dataset: str, job_id: str, file_name: str) -> str:
+    return f"{IMPORTS}{dataset}/job={job_id}/{quote(file_name)}"
+
+
+def export_request(job_id: str) -> str:
+    return f"{EXPORT_REQUESTS}{job_id}.json"
+
+
+def export_file(job_id: str, file_name: str) -> str:
+    return f"exports/{job_id}/{file_name}"
+
+
+def statistics(job_id: str, partition: int) -> str:
+    """What one worker measured, for the step that merges."""
+    return f"reports/{job_id}/part={partition:04d}.json.gz"

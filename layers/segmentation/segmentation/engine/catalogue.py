@@ -1,6 +1,7 @@
 """Names and types that rules may use. It knows no store: the catalogue is handed in as a value."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -62,4 +63,4 @@ class Catalogue:
 
     attributes: Mapping[str, Kind]
     events: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
-    segments: Set[str] = frozenset()
+    segments: AbstractSet[str] = frozenset()

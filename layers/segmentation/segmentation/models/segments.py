@@ -1,0 +1,193 @@
+"""Segments: what clients send, what is kept, what is returned."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from segmentation.models.common import CustomerId, Input, Instant, Json, Output, SegmentId
+
+Kind = Literal["rule", "manual"]
+Status = Literal["evaluating", "active", "paused", "inactive", "scheduled", "expired"]
+Site = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Description = Annotated[str, Field(max_length=2000)]
+TimeZone = Annotated[str, Field(max_length=64, description="IANA name of the time zone in which days begin")]
+Criteria = Annotated[
+    list[Json] | dict[str, Json],
+    Field(description="A rule as docs/criteria.md describes it: a list of conditions that must all hold, or a tree"),
+]
+
+
+class Validity(Input):
+    """A segment has members from `startsAt` until before `endsAt`; either may be open."""
+
+    startsAt: Instant | None = None
+    endsAt: Instant | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.startsAt and self.endsAt and self.startsAt >= self.endsAt:
+            raise ValueError(f"startsAt {self.startsAt.isoformat()} is not before endsAt {self.endsAt.isoformat()}")
+        return self
+
+
+class CreateSegment(Input):
+    """A new segment. A manual segment has no criteria: its members are assigned."""
+
+    segmentName: Name
+    criteria: Criteria = Field(default_factory=list)
+    description: Description | None = None
+    segmentId: SegmentId | None = None
+    site: Site = ""
+    timeZone: TimeZone = "UTC"
+    active: bool = True
+    validity: Validity | None = None
+    kind: Kind = "rule"
+    now: Instant | None = Field(
+        default=None, description="Evaluate as of this instant, for back-tests and historical data; default: the clock"
+    )
+
+
+class SegmentPatch(Input):
+    """A JSON merge patch: a field that is sent replaces, null removes, a field that is not sent stays."""
+
+    segmentName: Name | None = None
+    criteria: Criteria | None = None
+    description: Description | None = None
+    site: Site | None = None
+    timeZone: TimeZone | None = None
+    active: bool | None = None
+    validity: Validity | None = None
+    now: Instant | None = None
+
+
+class Segment(Output):
+    """A segment as it is kept and returned."""
+
+    segmentId: str
+    segmentName: str
+    customerCount: int
+    status: Status
+    statusReason: str | None = None
+    description: str | None = None
+    kind: Kind
+    criteria: list[Json] | dict[str, Json]
+    site: str = ""
+    timeZone: str = "UTC"
+    active: bool = True
+    validity: Validity | None = None
+    now: Instant | None = None
+    version: int
+    createdAt: Instant
+    updatedAt: Instant
+    evaluatedAt: Instant | None = None
+    jobId: str | None = None
+
+
+class SegmentList(Output):
+    items: list[Segment]
+    nextToken: str | None = None
+
+
+class Deleted(Output):
+    """The segment is gone for every reader; `jobId` removes what is left of it."""
+
+    segmentId: str
+    jobId: str
+
+
+class PreviewSegment(Input):
+    """A rule to try. With `segmentId`, the answer also says who would join and leave that segment."""
+
+    criteria: Criteria
+    segmentId: SegmentId | None = None
+    timeZone: TimeZone = "UTC"
+    now: Instant | None = None
+    sampleSize: int = Field(default=10, ge=0, le=100)
+
+
+class ConditionCount(Output):
+    """How many customers one condition or group of the rule matches alone."""
+
+    path: str
+    count: int
+
+
+class Preview(Output):
+    customerCount: int
+    share: float
+    totalCustomers: int
+    conditions: list[ConditionCount]
+    sample: list[str]
+    joins: int | None = None
+    leaves: int | None = None
+    now: Instant
+
+
+class Analysis(Output):
+    """What the last evaluation measured; docs/analysis.md explains every figure."""
+
+    segmentId: str
+    segmentSize: int
+    demographics: dict[str, Json]
+    behaviors: dict[str, Json]
+    metrics: dict[str, Json]
+    evaluatedAt: Instant
+
+
+class CustomerIds(Input):
+    """Customers to assign or unassign, at most 500 at once."""
+
+    customerIds: Annotated[list[str], Field(min_length=1, max_length=500)]
+    legalEntityId: str = Field(default="", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+
+
+class AssignCustomers(CustomerIds):
+    """`override` takes customers who do not match the rule, as manual includes."""
+
+    override: bool = False
+
+
+class AssignResult(Output):
+    successCount: int
+    failedCount: int
+    errors: list[str]
+
+
+class Member(Output):
+    customerId: str
+    since: Instant
+    source: str
+    legalEntityId: str | None = None
+
+
+class MemberList(Output):
+    items: list[Member]
+    nextToken: str | None = None
+
+
+class CustomerSegment(Output):
+    segmentId: str
+    since: Instant
+    source: str
+    legalEntityId: str | None = None
+
+
+class CustomerSegmentList(Output):
+    customerId: str
+    items: list[CustomerSegment]
+    nextToken: str | None = None
+
+
+class Explanation(Output):
+    """Why a customer is in a segment, or why not, condition by condition."""
+
+    segmentId: str
+    customerId: CustomerId
+    member: bool
+    matches: bool
+    included: bool
+    excluded: bool
+    reason: str
+    explanation: Json
+    now: Instant

@@ -1,0 +1,251 @@
+"""Memberships and the decisions behind them: the one place that writes either.
+
+A membership is the result of an evaluation; an include or exclude is what a person decided. A customer who leaves keeps a tombstone for a
+while, without index keys: it carries the cause of the exit to the table's stream and is invisible to every reader.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from segmentation.models.common import iso
+from segmentation.store import cursor, keys
+from segmentation.store.table import TRANSACTION, Item, Page, Table
+
+TOMBSTONE_SECONDS = 3600
+Who = tuple[str, str]
+"""Customer id and legal entity id (empty for none)."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A customer is in a segment since an instant; `source` is rule, manual or import."""
+
+    segment_id: str
+    customer_id: str
+    legal_entity_id: str
+    since: str
+    source: str
+    until: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What the table says of a segment for some customers."""
+
+    members: dict[Who, Membership] = field(default_factory=dict)
+    includes: frozenset[Who] = frozenset()
+    excludes: frozenset[Who] = frozenset()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One customer enters or leaves a segment. `cause` says why, `job_id` in which run."""
+
+    segment_id: str
+    who: Who
+    entered: bool
+    source: str
+    cause: str
+    job_id: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Somebody includes or excludes a customer, or takes that back (`holds` False)."""
+
+    segment_id: str
+    who: Who
+    prefix: str
+    holds: bool
+    source: str = "manual"
+
+
+def of_partition(table: Table, segment_id: str, partition: int) -> Iterator[Membership]:
+    """Current members of one partition."""
+    for item in table.query(keys.members_of(segment_id, partition), keys.MEMBER_PREFIX):
+        if "leftAt" not in item:
+            yield _membership(item)
+
+
+def state_of_partition(table: Table, segment_id: str, partition: int) -> State:
+    """Members and decisions of one partition."""
+    return _state(table.query(keys.members_of(segment_id, partition)))
+
+
+def decisions_of_partition(table: Table, segment_id: str, partition: int) -> State:
+    """Decisions of one partition, without the members."""
+    pk = keys.members_of(segment_id, partition)
+    return _state([*table.query(pk, keys.EXCLUDE_PREFIX), *table.query(pk, keys.INCLUDE_PREFIX)])
+
+
+def state_of_customers(table: Table, segment_id: str, customers: Collection[str], legal_entity_id: str, partitions: int) -> State:
+    """Members and decisions for single customers: two reads for a hundred of them."""
+    wanted: list[keys.Key] = []
+    for customer_id in customers:
+        place = (segment_id, keys.partition_of(customer_id, partitions), customer_id, legal_entity_id)
+        wanted += [keys.membership(*place), keys.include(*place), keys.exclude(*place)]
+        if legal_entity_id:
+            wanted.append(keys.exclude(*place[:3]))
+    return _state(table.batch_get(wanted))
+
+
+def states_of_customer(table: Table, customer_id: str) -> dict[str, State]:
+    """Members and decisions of one customer, by segment, in one query of the index."""
+    found: dict[str, list[Item]] = {}
+    for item in table.query(keys.customer_index(customer_id), index=keys.GSI1):
+        if "segmentId" in item and not item["SK"].startswith("HISTORY#"):
+            found.setdefault(item["segmentId"], []).append(item)
+    return {segment_id: _state(items) for segment_id, items in found.items()}
+
+
+def page_of_segment(
+    table: Table, segment_id: str, partitions: int, limit: int, token: str | None, prefix: str = keys.MEMBER_PREFIX
+) -> tuple[list[Membership], str | None]:
+    """Members (or included, or excluded customers) of a segment, partition after partition."""
+    scope = f"{prefix}{segment_id}"
+    position = cursor.decode(scope, token) or {"partition": 0, "after": None}
+    partition, after = position["partition"], position["after"]
+    items: list[Membership] = []
+    while partition < partitions:
+        pk = keys.members_of(segment_id, partition)
+        start = {"PK": pk, "SK": after} if after else None
+        found = table.page(pk, prefix, limit=limit - len(items), start=start)
+        items += [_membership(item) for item in found.items if "leftAt" not in item]
+        if found.last_key is None:
+            partition, after = partition + 1, None
+        else:
+            after = found.last_key["SK"]
+        if len(items) >= limit:
+            break
+    more = partition < partitions
+    return items, cursor.encode(scope, {"partition": partition, "after": after}) if more else None
+
+
+def page_of_customer(table: Table, customer_id: str, limit: int, token: str | None, at: datetime) -> tuple[list[Membership], str | None]:
+    """Segments that a customer is in now: one query."""
+    index = keys.customer_index(customer_id)
+    found: Page = table.page(
+        index, "SEGMENT#", index=keys.GSI1, limit=limit, start=cursor.decode(index, token)
+    )
+    now = iso(at)
+    items = [_membership(item) for item in found.items]
+    return [m for m in items if m.until is None or m.until > now], cursor.encode(index, found.last_key)
+
+
+def write(table: Table, changes: Iterable[Change], at: datetime, partitions: int) -> int:
+    """Write changes of membership in bulk; returns how many. Each (segment, customer, legal entity) may occur once."""
+    return table.batch_write(_change_item(change, at, partitions) for change in changes)
+
+
+def decide(table: Table, decisions: Sequence[Decision], changes: Sequence[Change], at: datetime, partitions: int) -> None:
+    """Write decisions and the changes that follow from them, a hundred items a transaction."""
+    actions = [
+        table.put_action(_decision_item(decision, at, partitions))
+        if decision.holds
+        else table.delete_action(_decision_key(decision, partitions))
+        for decision in decisions
+    ]
+    actions += [table.put_action(_change_item(change, at, partitions)) for change in changes]
+    for begin in range(0, len(actions), TRANSACTION):
+        table.transact(actions[begin : begin + TRANSACTION])
+
+
+def put_decisions(table: Table, decisions: Iterable[Decision], at: datetime, partitions: int) -> int:
+    """Write decisions in bulk, as a file of members brings them."""
+    return table.batch_write(_decision_item(decision, at, partitions) for decision in decisions)
+
+
+def remove_partition(table: Table, segment_id: str, partition: int, at: datetime, job_id: str) -> int:
+    """The segment is deleted: every member of the partition leaves, decisions go. Returns how many left."""
+    items = list(table.query(keys.members_of(segment_id, partition)))
+    members = [_membership(i) for i in items if i["SK"].startswith(keys.MEMBER_PREFIX) and "leftAt" not in i]
+    changes = [Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, "segment_deleted", job_id) for m in members]
+    table.batch_write([_leave_item(change, at, partition) for change in changes])
+    table.batch_write(deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in items if not i["SK"].startswith(keys.MEMBER_PREFIX)])
+    return len(members)
+
+
+def forget_customer(table: Table, customer_id: str, at: datetime, partitions: int, job_id: str) -> None:
+    """Remove a person from every segment, decisions included."""
+    changes: list[Change] = []
+    gone: list[Decision] = []
+    for segment_id, state in states_of_customer(table, customer_id).items():
+        changes += [Change(segment_id, who, False, m.source, "erasure", job_id) for who, m in state.members.items()]
+        gone += [Decision(segment_id, who, keys.INCLUDE_PREFIX, False) for who in state.includes]
+        gone += [Decision(segment_id, who, keys.EXCLUDE_PREFIX, False) for who in state.excludes]
+    decide(table, gone, changes, at, partitions)
+
+
+def _state(items: Iterable[Item]) -> State:
+    members: dict[Who, Membership] = {}
+    decided: dict[str, set[Who]] = {keys.INCLUDE_PREFIX: set(), keys.EXCLUDE_PREFIX: set()}
+    for item in items:
+        who = (item["customerId"], item.get("legalEntityId", ""))
+        prefix = item["SK"][: item["SK"].index("#") + 1]
+        if prefix in decided:
+            decided[prefix].add(who)
+        elif "leftAt" not in item:
+            members[who] = _membership(item)
+    return State(members, frozenset(decided[keys.INCLUDE_PREFIX]), frozenset(decided[keys.EXCLUDE_PREFIX]))
+
+
+def _membership(item: Item) -> Membership:
+    return Membership(
+        item["segmentId"], item["customerId"], item.get("legalEntityId", ""), item["since"], item["source"], item.get("until")
+    )
+
+
+def _change_item(change: Change, at: datetime, partitions: int) -> Item:
+    customer_id, legal_entity_id = change.who
+    partition = keys.partition_of(customer_id, partitions)
+    if not change.entered:
+        return _leave_item(change, at, partition)
+    return {
+        **keys.membership(change.segment_id, partition, customer_id, legal_entity_id),
+        **keys.by_customer(customer_id, "SEGMENT#", change.segment_id, legal_entity_id),
+        **_common(change, legal_entity_id),
+        "since": iso(at),
+        "until": change.until,
+    }
+
+
+def _leave_item(change: Change, at: datetime, partition: int) -> Item:
+    customer_id, legal_entity_id = change.who
+    return {
+        **keys.membership(change.segment_id, partition, customer_id, legal_entity_id),
+        **_common(change, legal_entity_id),
+        "leftAt": iso(at),
+        "expiresAt": int(at.timestamp()) + TOMBSTONE_SECONDS,
+    }
+
+
+def _common(change: Change, legal_entity_id: str) -> Item:
+    return {
+        "segmentId": change.segment_id,
+        "customerId": change.who[0],
+        "legalEntityId": legal_entity_id or None,
+        "source": change.source,
+        "cause": change.cause,
+        "jobId": change.job_id,
+    }
+
+
+def _decision_key(decision: Decision, partitions: int) -> keys.Key:
+    customer_id, legal_entity_id = decision.who
+    make = keys.include if decision.prefix == keys.INCLUDE_PREFIX else keys.exclude
+    return make(decision.segment_id, keys.partition_of(customer_id, partitions), customer_id, legal_entity_id)
+
+
+def _decision_item(decision: Decision, at: datetime, partitions: int) -> Item:
+    customer_id, legal_entity_id = decision.who
+    return {
+        **_decision_key(decision, partitions),
+        **keys.by_customer(customer_id, decision.prefix, decision.segment_id, legal_entity_id),
+        "segmentId": decision.segment_id,
+        "customerId": customer_id,
+        "legalEntityId": legal_entity_id or None,
+        "source": decision.source,
+        "since": iso(at),
+    }

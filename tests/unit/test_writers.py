@@ -88,7 +88,20 @@ def test_fractions_of_a_second_are_written_only_where_there_are_any() -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r1", "\n=1", "  =1+1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20A1"],
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r1",
+        "\n=1",
+        "  =1+1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20A1",
+    ],
 )
 def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(cell: str) -> None:
     ((_, read),) = list(csv.reader(io.StringIO(text_of(cell), newline="")))[1:]

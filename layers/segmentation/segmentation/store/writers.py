@@ -4,6 +4,7 @@ Cells are made by Arrow kernels, column by column. It knows neither where the st
 """
 
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -16,6 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segmentation.engine.catalogue import Kind
+
+type Stream = IO[bytes] | io.RawIOBase | gzip.GzipFile
+"""Anything that bytes can be written to."""
 
 Array = Any
 """A `pyarrow.Array` of any type; pyarrow carries no annotations."""
@@ -55,7 +59,7 @@ class Format(StrEnum):
 
 
 def write(
-    stream: IO[bytes],
+    stream: Stream,
     batches: Iterable[pa.Table],
     kinds: Mapping[str, Kind],
     file_format: Format,
@@ -73,7 +77,7 @@ def write(
         return _write_text(stream, batches, kinds, file_format)
     # Level 1 is four times as fast as the default and costs a tenth in size. No time stamp: same rows, same bytes.
     with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1, mtime=0) as packed:
-        return _write_text(cast(IO[bytes], packed), batches, kinds, file_format)
+        return _write_text(packed, batches, kinds, file_format)
 
 
 def schema(kinds: Mapping[str, Kind]) -> pa.Schema:
@@ -92,7 +96,7 @@ def neutralised(cells: Array) -> Array:
     return pc.if_else(dangerous, pc.binary_join_element_wise("'", cells, ""), cells)
 
 
-def _write_parquet(stream: IO[bytes], batches: Iterable[pa.Table], kinds: Mapping[str, Kind]) -> int:
+def _write_parquet(stream: Stream, batches: Iterable[pa.Table], kinds: Mapping[str, Kind]) -> int:
     """Row groups of at least `ROW_GROUP` rows: small batches are gathered, so that many partitions make no crumbs."""
     rows = 0
     gathered: list[pa.Table] = []
@@ -108,7 +112,7 @@ def _write_parquet(stream: IO[bytes], batches: Iterable[pa.Table], kinds: Mappin
     return rows
 
 
-def _write_text(stream: IO[bytes], batches: Iterable[pa.Table], kinds: Mapping[str, Kind], file_format: Format) -> int:
+def _write_text(stream: Stream, batches: Iterable[pa.Table], kinds: Mapping[str, Kind], file_format: Format) -> int:
     lines = _csv_lines if file_format is Format.CSV else _json_lines
     if file_format is Format.CSV:
         header = pa.record_batch({name: pa.array([name]) for name in kinds})

@@ -1,0 +1,259 @@
+"""From a frame and the masks of its segments to the statistics of one partition. It must not know what a report says.
+
+Cost: one pass per column for every eight segments, and one matrix product for all moments and overlaps.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.engine.analysis.crowd import Cells, Crowd, Indices, crowd_of
+from segmentation.engine.analysis.partials import MONTHS, Extremes, Moments, Partial, holders_of, to_json
+from segmentation.engine.analysis.tables import (
+    COARSE,
+    LIMIT,
+    REGISTERS,
+    Keys,
+    Scale,
+    Table,
+    any_too_long,
+    coarse_keys,
+    highest_ranks,
+    registers_of,
+)
+from segmentation.engine.catalogue import Kind
+from segmentation.engine.frame import (
+    BooleanColumn,
+    Bools,
+    Column,
+    DateColumn,
+    EventTable,
+    Floats,
+    Frame,
+    GeoColumn,
+    Instants,
+    ListColumn,
+    NumberColumn,
+    StringColumn,
+)
+
+LOGARITHMS = ("recencyDays", "orderCount", "grossSpent")
+"""Features whose logarithm says how alike the buying of customers is."""
+
+BOUGHT = ("orderCount", "grossSpent")
+"""Features that are 0 for customers without a purchase; their distribution over buyers is counted too."""
+
+_KINDS: Mapping[type[Column], Kind] = {
+    StringColumn: Kind.STRING,
+    NumberColumn: Kind.NUMBER,
+    DateColumn: Kind.DATE,
+    BooleanColumn: Kind.BOOLEAN,
+    ListColumn: Kind.LIST,
+    GeoColumn: Kind.GEO,
+}
+
+_CHUNK = 16_384
+_HUGE = 1e100
+_DAY = np.timedelta64(1, "D")
+
+
+def measure(frame: Frame, masks: Mapping[str, Bools], now: np.datetime64) -> dict[str, Any]:
+    """Statistics of everybody and of every segment in one partition, ready for JSON and for `merge`.
+
+    `masks` holds one bool[frame.size] per segment id. Orders after `now` do not count; features are taken as they
+    stand in the frame, computed for `now`. ValueError for a mask of another shape or type.
+    """
+    segments = tuple(sorted(masks))
+    crowd = crowd_of([masks[segment] for segment in segments], frame.size)
+    holders: dict[str, NDArray[np.int64]] = {}
+    tables: dict[str, Table] = {}
+    extremes: dict[str, Extremes] = {}
+    variables: dict[str, Floats] = {}
+    for name, column in frame.columns.items():
+        key = f"{_KINDS[type(column)]}:{name}"
+        if isinstance(column, NumberColumn):
+            variables[key] = column.values
+            tables[key], extremes[key] = _numeric(column.values, crowd, Scale.NUMBER)
+            if name in BOUGHT:
+                bought = np.where(column.values > 0, column.values, np.nan)
+                tables[f"buyers:{name}"], extremes[f"buyers:{name}"] = _numeric(bought, crowd, Scale.NUMBER)
+            if name in LOGARITHMS:
+                variables[f"log:{name}"] = np.log1p(np.maximum(column.values, 0))
+        elif isinstance(column, DateColumn):
+            variables[key] = _days(column.values)
+            tables[key], extremes[key] = _numeric(np.floor(variables[key]), crowd, Scale.DAY)
+        elif not isinstance(column, GeoColumn):
+            tables[key] = _categorical(column, crowd)
+        if key in extremes:
+            holders[key] = tables[key].cells.sum(axis=1)
+        else:
+            holders[key] = crowd.count(np.where(column.missing(), -1, 0), 1)[:, 0]
+    orders = frame.events.get("order")
+    if orders is not None:
+        order_tables, extremes["orders:value"] = _orders(orders, crowd, now.astype("datetime64[us]"))
+        tables |= order_tables
+    sizes = crowd.count(np.zeros(frame.size, dtype=np.int64), 1)[:, 0]
+    overlap, moments = _products(crowd, variables, holders)
+    partial = Partial(now.astype("datetime64[us]"), segments, sizes, overlap, holders, tables, moments, extremes)
+    return to_json(partial)
+
+
+def _days(instants: Instants) -> Floats:
+    """Days since 1970-01-01 with their fraction, NaN where missing."""
+    days = instants.astype("datetime64[us]").astype(np.int64) / 86_400e6
+    return np.where(np.isnat(instants), np.nan, days)
+
+
+def _numeric(values: Floats, crowd: Crowd, scale: Scale) -> tuple[Table, Extremes]:
+    """Counts of the values that are not NaN, on the exact scale where their number allows it."""
+    present = ~np.isnan(values)
+    keys = _few(values[present] + 0.0, LIMIT[scale])  # + 0.0 makes one zero of 0.0 and -0.0
+    if keys is not None:
+        table = _counted(scale, keys, np.searchsorted(keys, values), present, crowd)
+        return table, _extremes_of_keys(table)
+    everyone = np.zeros(len(values), dtype=np.int64)
+    everyone[present] = coarse_keys(scale, values[present])
+    keys = np.unique(everyone[present])
+    codes = np.searchsorted(keys, everyone)
+    table = _counted(COARSE[scale], keys, codes, present, crowd)
+    return table, Extremes(*crowd.extremes(values, np.where(present, codes, -1), table.cells))
+
+
+def _few(values: Floats, limit: int) -> Floats | None:
+    """The distinct values in ascending order, or None if there are more than `limit`."""
+    if len(np.unique(values[:_CHUNK])) > limit:
+        return None
+    distinct = np.unique(values)
+    return distinct if len(distinct) <= limit else None
+
+
+def _counted(scale: Scale, keys: Keys, codes: Indices, present: Bools, crowd: Crowd) -> Table:
+    return Table(scale, keys, crowd.count(np.where(present, codes, -1), len(keys)))
+
+
+def _extremes_of_keys(table: Table) -> Extremes:
+    lowest, highest = np.full((2, len(table.cells)), np.nan)
+    for row, counts in enumerate(table.cells):
+        filled = np.flatnonzero(counts)
+        if len(filled):
+            lowest[row], highest[row] = table.keys[filled[[0, -1]]]
+    return Extremes(lowest, highest)
+
+
+def _categorical(column: StringColumn | BooleanColumn | ListColumn, crowd: Crowd) -> Table:
+    """Customers per value; one who has a value twice in a list counts once."""
+    if isinstance(column, BooleanColumn):
+        return _strings(column.values, ("false", "true"), crowd)[0]
+    if isinstance(column, StringColumn):
+        return _strings(column.codes, column.values, crowd)[0]
+    owners = np.repeat(np.arange(crowd.rows), np.diff(column.offsets))
+    pairs = np.unique(owners * len(column.values) + column.codes)
+    owners, codes = np.divmod(pairs, max(len(column.values), 1))
+    return _strings(codes, column.values, crowd.take(owners))[0]
+
+
+def _strings(codes: Indices, values: Sequence[str], crowd: Crowd) -> tuple[Table, Indices]:
+    """Rows per value that occurs, and the code of every row in the table's keys (-1 missing)."""
+    used = np.flatnonzero(np.bincount(codes.astype(np.int64) + 1, minlength=len(values) + 1)[1:])
+    names = [values[code] for code in used.tolist()]
+    if len(used) > LIMIT[Scale.VALUE] or any_too_long(names):
+        return _registers(codes, used, names, crowd), codes
+    order = sorted(range(len(used)), key=names.__getitem__)
+    lookup = np.full(len(values) + 1, -1)  # the last slot answers for code -1
+    lookup[used[order]] = np.arange(len(used))
+    keys = np.array([names[position] for position in order], dtype=object)
+    codes = lookup[codes]
+    return Table(Scale.VALUE, keys, crowd.count(codes, len(keys))), codes
+
+
+def _registers(codes: Indices, used: Indices, names: Sequence[str], crowd: Crowd) -> Table:
+    present = codes >= 0
+    lookup = np.zeros(int(used.max()) + 1, dtype=np.int16)
+    lookup[used] = registers_of(names)
+    seen = lookup[np.maximum(codes, 0)]
+    cells = [highest_ranks(lookup[used])]
+    cells.extend(highest_ranks(seen[present & crowd.members(segment)]) for segment in range(crowd.segments))
+    return Table(Scale.REGISTER, np.arange(REGISTERS), np.stack(cells))
+
+
+def _orders(orders: EventTable, crowd: Crowd, now: np.datetime64) -> tuple[dict[str, Table], Extremes]:
+    """Value and month of orders, channel and category of their lines, up to `now`."""
+    lengths = np.diff(orders.offsets)
+    first = np.ones(len(orders.time), dtype=np.bool_)
+    if orders.group is not None:
+        first[1:] = orders.group[1:] != orders.group[:-1]
+        first[orders.offsets[:-1][lengths > 0]] = True
+    counted = orders.time <= now
+    rows = np.flatnonzero(counted)
+    crowd = crowd.take(np.repeat(np.arange(crowd.rows), lengths)[rows])
+    amount = orders.columns.get("amount")
+    amounts = np.nan_to_num(amount.values[rows]) if isinstance(amount, NumberColumn) else np.zeros(len(rows))
+    starts = np.flatnonzero(first[rows])
+    values = np.add.reduceat(amounts, starts) if len(starts) else np.zeros(0)
+    heads = crowd.take(starts)
+    tables: dict[str, Table] = {}
+    tables["orders:value"], extremes = _numeric(values, heads, Scale.NUMBER)
+    tables["orders:month"], tables["revenue:month"] = _months(orders.time[rows][starts], values, heads, now)
+    for field in ("channel", "category"):
+        column = orders.columns.get(field)
+        if isinstance(column, StringColumn):
+            tables[f"lines:{field}"], codes = _strings(column.codes[rows], column.values, crowd)
+            if tables[f"lines:{field}"].scale is Scale.VALUE:
+                keys = tables[f"lines:{field}"].keys
+                tables[f"revenue:{field}"] = Table(Scale.VALUE, keys, crowd.total(codes, len(keys), amounts))
+    return tables, extremes
+
+
+def _months(times: Instants, values: Floats, heads: Crowd, now: np.datetime64) -> tuple[Table, Table]:
+    """Orders and their value per month, the last `MONTHS` of them."""
+    start = int(now.astype("datetime64[M]").astype(np.int64)) - MONTHS + 1
+    codes = np.maximum(times.astype("datetime64[M]").astype(np.int64) - start, -1)
+    counts, totals = heads.count(codes, MONTHS), heads.total(codes, MONTHS, values)
+    filled = np.flatnonzero(counts[0])
+    keys = filled + start
+    return Table(Scale.MONTH, keys, counts[:, filled]), Table(Scale.MONTH, keys, totals[:, filled])
+
+
+def _products(
+    crowd: Crowd, variables: Mapping[str, Floats], holders: Mapping[str, Cells]
+) -> tuple[Cells, dict[str, Moments]]:
+    """Overlap of the segments and moments of the variables, by one matrix product per chunk of rows.
+
+    Values are taken relative to everybody's mean, so that the squares do not cancel.
+    """
+    names = list(variables)
+    shifts = np.array([_mean(variables[name]) for name in names])
+    width, segments = len(names), crowd.segments
+    products = np.zeros((segments + 1, 2 * width + segments))
+    for start in range(0, crowd.rows, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, crowd.rows))
+        inside = np.ones((segments + 1, rows.stop - start))
+        for segment in range(segments):
+            inside[segment + 1] = crowd.members(segment, rows)
+        right = np.empty((2 * width + segments, rows.stop - start))
+        right[2 * width :] = inside[1:]
+        for position, name in enumerate(names):
+            moved = _tamed(variables[name][rows]) - shifts[position]
+            right[position] = np.where(np.isnan(moved), 0, moved)
+        np.square(right[:width], out=right[width : 2 * width])
+        products += inside @ right.T
+    moments = {}
+    for position, name in enumerate(names):
+        count = holders[holders_of(name)]
+        moved, squares = products[:, position], products[:, width + position]
+        moments[name] = Moments(
+            moved + count * shifts[position], np.maximum(squares - moved**2 / np.maximum(count, 1), 0)
+        )
+    return np.rint(products[1:, 2 * width :]).astype(np.int64), moments
+
+
+def _mean(values: Floats) -> float:
+    present = _tamed(values[~np.isnan(values)])
+    return float(present.mean()) if len(present) else 0.0
+
+
+def _tamed(values: Floats) -> Floats:
+    """Values whose squares have a sum: a lone 1e300 would turn every moment into infinity."""
+    return np.clip(values, -_HUGE, _HUGE)

@@ -16,6 +16,9 @@ from segmentation.engine.frame import Bools, Floats
 Cells = NDArray[Any]
 Indices = NDArray[np.integer[Any]]
 
+_CHUNK = 2**18
+"""Rows at a time: what a pass writes and reads again should still be in the cache."""
+
 _BYTE_TO_SEGMENTS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float64)
 
 
@@ -52,20 +55,20 @@ class Crowd:
         return self._tabulate(codes, size, weights)
 
     def _tabulate(self, codes: Indices, size: int, weights: Floats | None) -> Cells:
-        table = np.zeros((self.segments + 1, size))
-        if not self.rows or not size:
-            return table
-        # The first slot takes the missing rows: cheaper than filtering every array.
-        slots = codes.astype(np.int64) + 1
-        table[0] = np.bincount(slots, weights, size + 1)[1:]
-        slots *= 256
-        places = np.empty_like(slots)
-        for group, pattern in enumerate(self.patterns):
-            np.add(slots, pattern, out=places)
-            cells = np.bincount(places, weights, (size + 1) * 256).reshape(size + 1, 256)[1:]
-            here = min(8, self.segments - group * 8)
-            table[1 + group * 8 : 1 + group * 8 + here] = (cells @ _BYTE_TO_SEGMENTS[:, :here]).T
-        return table
+        everybody = np.zeros(size + 1)
+        cells = np.zeros((len(self.patterns), (size + 1) * 256))
+        for start in range(0, self.rows, _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            weight = None if weights is None else weights[rows]
+            # The first slot takes the missing rows: cheaper than filtering every array.
+            slots = codes[rows].astype(np.int64) + 1
+            everybody += np.bincount(slots, weight, size + 1)
+            slots *= 256
+            for group, pattern in enumerate(self.patterns[:, rows]):
+                cells[group] += np.bincount(slots + pattern, weight, (size + 1) * 256)
+        folded = cells.reshape(-1, size + 1, 256) @ _BYTE_TO_SEGMENTS
+        by_segment = folded.transpose(0, 2, 1).reshape(-1, size + 1)[: self.segments]
+        return np.concatenate((everybody[None], by_segment))[:, 1:]
 
     def extremes(self, values: Floats, codes: Indices, cells: Cells) -> tuple[Floats, Floats]:
         """Lowest and highest value per segment (row 0 everybody), NaN where it has none; two float64[segments + 1].

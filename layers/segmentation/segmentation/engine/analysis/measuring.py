@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.analysis.crowd import Cells, Crowd, Indices, crowd_of
-from segmentation.engine.analysis.partials import MONTHS, Extremes, Moments, Partial, holders_of, to_json
+from segmentation.engine.analysis.partials import (
+    MONTHS,
+    Extremes,
+    Moments,
+    Partial,
+    holders_of,
+    to_json,
+)
 from segmentation.engine.analysis.tables import (
     COARSE,
     LIMIT,
     REGISTERS,
-    Keys,
     Scale,
     Table,
     any_too_long,
@@ -55,8 +61,8 @@ _KINDS: Mapping[type[Column], Kind] = {
 }
 
 _CHUNK = 16_384
+_NARROW = 2**20
 _HUGE = 1e100
-_DAY = np.timedelta64(1, "D")
 
 
 def measure(frame: Frame, masks: Mapping[str, Bools], now: np.datetime64) -> dict[str, Any]:
@@ -109,28 +115,43 @@ def _days(instants: Instants) -> Floats:
 def _numeric(values: Floats, crowd: Crowd, scale: Scale) -> tuple[Table, Extremes]:
     """Counts of the values that are not NaN, on the exact scale where their number allows it."""
     present = ~np.isnan(values)
-    keys = _few(values[present] + 0.0, LIMIT[scale])  # + 0.0 makes one zero of 0.0 and -0.0
-    if keys is not None:
-        table = _counted(scale, keys, np.searchsorted(keys, values), present, crowd)
+    known = values[present] + 0.0  # makes one zero of 0.0 and -0.0
+    codes = np.full(len(values), -1)
+    exact = _exact(known, LIMIT[scale])
+    if exact is not None:
+        keys, codes[present] = exact
+        table = Table(scale, keys, crowd.count(codes, len(keys)))
         return table, _extremes_of_keys(table)
-    everyone = np.zeros(len(values), dtype=np.int64)
-    everyone[present] = coarse_keys(scale, values[present])
-    keys = np.unique(everyone[present])
-    codes = np.searchsorted(keys, everyone)
-    table = _counted(COARSE[scale], keys, codes, present, crowd)
-    return table, Extremes(*crowd.extremes(values, np.where(present, codes, -1), table.cells))
+    coarse, codes[present] = _encoded(coarse_keys(scale, known))
+    table = Table(COARSE[scale], coarse, crowd.count(codes, len(coarse)))
+    return table, Extremes(*crowd.extremes(values, codes, table.cells))
 
 
-def _few(values: Floats, limit: int) -> Floats | None:
-    """The distinct values in ascending order, or None if there are more than `limit`."""
-    if len(np.unique(values[:_CHUNK])) > limit:
+def _exact(values: Floats, limit: int) -> tuple[Floats, Indices] | None:
+    """The distinct values in ascending order and the place of each value among them; None if they exceed `limit`."""
+    if len(_distinct(values[:_CHUNK])) > limit:
         return None
-    distinct = np.unique(values)
-    return distinct if len(distinct) <= limit else None
+    base, highest = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    if len(values) and highest - base < _NARROW and (values == np.floor(values)).all():
+        whole, codes = _encoded((values - base).astype(np.int64))
+        return (whole.astype(np.float64) + base, codes) if len(whole) <= limit else None
+    distinct = _distinct(values)
+    return (distinct, np.searchsorted(distinct, values)) if len(distinct) <= limit else None
 
 
-def _counted(scale: Scale, keys: Keys, codes: Indices, present: Bools, crowd: Crowd) -> Table:
-    return Table(scale, keys, crowd.count(np.where(present, codes, -1), len(keys)))
+def _distinct[Number: np.generic](values: NDArray[Number]) -> NDArray[Number]:
+    """As `numpy.unique`, which hashes before it sorts: sorting alone is several times faster on numbers."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
+def _encoded(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Indices]:
+    """Distinct whole numbers of a narrow range in ascending order, and the place of each number among them."""
+    base = numbers.min()
+    seen = np.bincount(numbers - base) > 0
+    return np.flatnonzero(seen) + base, (np.cumsum(seen) - 1)[numbers - base]
 
 
 def _extremes_of_keys(table: Table) -> Extremes:
@@ -149,7 +170,7 @@ def _categorical(column: StringColumn | BooleanColumn | ListColumn, crowd: Crowd
     if isinstance(column, StringColumn):
         return _strings(column.codes, column.values, crowd)[0]
     owners = np.repeat(np.arange(crowd.rows), np.diff(column.offsets))
-    pairs = np.unique(owners * len(column.values) + column.codes)
+    pairs = _distinct(owners * len(column.values) + column.codes)
     owners, codes = np.divmod(pairs, max(len(column.values), 1))
     return _strings(codes, column.values, crowd.take(owners))[0]
 

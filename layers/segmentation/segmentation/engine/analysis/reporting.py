@@ -160,16 +160,23 @@ def _mix(partial: Partial, field: str, row: int, top: int) -> dict[str, Any]:
     lines, all_lines = int(table.cells[row].sum()), int(table.cells[0].sum())
     spent = dict(zip(table.keys.tolist(), revenue.tolist(), strict=True))
     mix = describing.top_values(table, row, lines, all_lines, top)
-    for item in mix["values"]:
-        item["lines"] = item.pop("count")
-        item["revenue"] = round(spent[item["value"]], 6)
-        item["revenueShare"] = ratio(spent[item["value"]], float(revenue.sum()))
-    mix["other"]["lines"] = mix["other"].pop("count")
+    rest = mix["other"]
     return {
         "lines": lines,
         "revenue": round(float(revenue.sum()), 6),
         "distinctValues": describing.distinct(table, row),
-        **mix,
+        "values": [
+            {
+                "value": item["value"],
+                "lines": item["count"],
+                "lineShare": item["share"],
+                "revenue": round(spent[item["value"]], 6),
+                "revenueShare": ratio(spent[item["value"]], float(revenue.sum())),
+                "lift": item["lift"],
+            }
+            for item in mix["values"]
+        ],
+        "other": {"distinctValues": rest["distinctValues"], "lines": rest["count"], "lineShare": rest["share"]},
     }
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS
 from segmentation.engine.features import FEATURE_FIELDS
 from segmentation.store import keys
-from segmentation.store.files import Files
+from segmentation.store.files import Files, RangeFile
+from segmentation.store.parquet_ranges import read_groups
 from segmentation.store.snapshot_columns import INSTANT, TEXT, plain
 
 CUSTOMER_SCHEMA = pa.schema([("customerId", pa.string()), ("createdAt", INSTANT), ("updatedAt", INSTANT)])
@@ -192,8 +193,8 @@ def _read_all(
 ) -> pa.Table:
     if not rows or (columns is not None and not columns):
         return schema.empty_table()
-    parquet = _open(files, pointer, dataset)
-    return _groups(parquet, range(parquet.num_row_groups), columns)
+    source, metadata = _open(files, pointer, dataset)
+    return read_groups(source, metadata, range(metadata.num_row_groups), columns, _encoded(metadata))
 
 
 def _read_rows(
@@ -208,35 +209,35 @@ def _read_rows(
     """The rows of the customers at the ascending positions `customers`, which become 0, 1, 2 ..."""
     if not rows or not len(customers) or (columns is not None and not columns):
         return schema.empty_table()
-    parquet = _open(files, pointer, dataset)
-    table = _groups(parquet, _candidates(parquet, customers.tolist()), columns)
+    source, metadata = _open(files, pointer, dataset)
+    table = read_groups(source, metadata, _candidates(metadata, customers.tolist()), columns, _encoded(metadata))
     owner = table.column("customer").to_numpy()
     place = np.minimum(np.searchsorted(customers, owner), len(customers) - 1)
     mine = customers[place] == owner
     table = table.filter(pa.array(mine)).combine_chunks()
-    return table.set_column(0, "customer", pa.array(place[mine].astype(np.int32)))
+    return table.set_column(0, "customer", pa.array(place[mine], pa.int32()))
 
 
 def _find(
     files: Files, pointer: Pointer, ids: Sequence[str], columns: Sequence[str] | None
 ) -> tuple[pa.Table, NDArray[np.int64]]:
     """The customers `ids` (sorted), and their positions in the file."""
-    parquet = _open(files, pointer, "customers")
-    groups = _candidates(parquet, ids)
-    table = _groups(parquet, groups, columns)
+    source, metadata = _open(files, pointer, "customers")
+    groups = _candidates(metadata, ids)
+    table = read_groups(source, metadata, groups, columns, _encoded(metadata))
     found = pc.is_in(table.column("customerId"), value_set=pa.array(ids, pa.string()))
-    sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     begins = np.concatenate(([0], np.cumsum(sizes)))
     positions = [np.arange(begins[group], begins[group + 1]) for group in groups]
     rows = np.concatenate([np.empty(0, dtype=np.int64), *positions])
     return table.filter(found).combine_chunks(), rows[found.to_numpy()]
 
 
-def _candidates(parquet: pq.ParquetFile, wanted: Sequence[Any]) -> list[int]:
+def _candidates(metadata: pq.FileMetaData, wanted: Sequence[Any]) -> list[int]:
     """Row groups whose key, the first column, can be one of the sorted `wanted`."""
     groups = []
-    for group in range(parquet.num_row_groups):
-        statistics = parquet.metadata.row_group(group).column(0).statistics
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(0).statistics
         if statistics is None or not statistics.has_min_max:
             groups.append(group)
             continue
@@ -246,23 +247,15 @@ def _candidates(parquet: pq.ParquetFile, wanted: Sequence[Any]) -> list[int]:
     return groups
 
 
-def _open(files: Files, pointer: Pointer, dataset: str) -> pq.ParquetFile:
+def _open(files: Files, pointer: Pointer, dataset: str) -> tuple[RangeFile, pq.FileMetaData]:
     source = files.open_range(keys.snapshot_file(pointer.partition, pointer.version, dataset))
-    metadata = pq.read_metadata(source)
+    return source, pq.read_metadata(source)
+
+
+def _encoded(metadata: pq.FileMetaData) -> list[str]:
+    """Columns whose strings are worth a dictionary in memory."""
     schema = metadata.schema.to_arrow_schema()
-    texts = [column.name for column in schema if pa.types.is_string(column.type) and column.name not in PLAIN_TEXT]
-    # pre_buffer fetches neighbouring column chunks with one request.
-    return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=True)
-
-
-def _groups(parquet: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str] | None) -> pa.Table:
-    names = (
-        parquet.schema_arrow.names if columns is None else [n for n in columns if n in set(parquet.schema_arrow.names)]
-    )
-    if not groups:
-        return parquet.schema_arrow.empty_table().select(names)
-    # A name with a dot also selects what looks like a field inside it: hence the second selection.
-    return parquet.read_row_groups(list(groups), columns=names).select(names).combine_chunks()
+    return [column.name for column in schema if pa.types.is_string(column.type) and column.name not in PLAIN_TEXT]
 
 
 def _only(events: pa.Table, names: frozenset[str] | None) -> pa.Table:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
@@ -17,7 +18,10 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.exceptions import (
+    RequestUnsupportedContentType,
+    RequestValidationError,
+)
 from botocore.config import Config
 
 from segmentation.errors import (
@@ -61,7 +65,7 @@ STATUS: Mapping[type[SegmentationError], HTTPStatus] = {
 """What HTTP makes of the domain's errors; a subclass has its base's status."""
 
 PROBLEM = "application/problem+json"
-_PERMANENT_EVENT_FIELDS = ("jobId", "partition", "chunk")
+_LOGGED_FIELDS = ("jobId", "partition", "chunk")
 
 logger = Logger()
 
@@ -76,6 +80,11 @@ def store() -> Store:
         workflows=_LazyWorkflows(),
         partitions=int(os.environ["PARTITIONS"]),
     )
+
+
+def now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
 
 
 class _LazyFiles(Files):
@@ -206,7 +215,7 @@ def worker(function: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any
     @functools.wraps(function)
     def handle(event: dict[str, Any], context: Any) -> Any:
         logger.set_correlation_id(getattr(context, "aws_request_id", None))
-        subject = {name: event[name] for name in _PERMANENT_EVENT_FIELDS if name in event}
+        subject = {name: event[name] for name in _LOGGED_FIELDS if name in event}
         logger.info("begin", extra={"operation": function.__name__, **subject})
         try:
             result = function(event)

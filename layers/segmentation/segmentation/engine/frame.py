@@ -6,6 +6,7 @@ A frame holds `size` customers; a single customer is a frame of one row. Strings
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +140,14 @@ class Frame:
     columns: Mapping[str, Column] = field(default_factory=dict)
     events: Mapping[str, EventTable] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {customer_id: row for row, customer_id in enumerate(self.ids)}
+
+    def position(self, customer_id: str) -> int | None:
+        """Row of a customer, None if the frame does not hold it."""
+        return self._positions.get(customer_id)
 
     def take(self, rows: Rows) -> "Frame":
         """The customers `rows`, in that order."""

@@ -4,7 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segmentation.models.common import CustomerId, Input, Instant, Json, Output, SegmentId
+from segmentation.models.common import (
+    CustomerId,
+    Input,
+    Instant,
+    Json,
+    Output,
+    SegmentId,
+)
 
 Kind = Literal["rule", "manual"]
 Status = Literal["evaluating", "active", "paused", "inactive", "scheduled", "expired"]

@@ -229,6 +229,6 @@ def export_file(job_id: str, file_name: str) -> str:
     return f"exports/{job_id}/{file_name}"
 
 
-def statistics(job_id: str, partition: int) -> str:
-    """What one worker measured, for the step that merges."""
-    return f"reports/{job_id}/part={partition:04d}.json.gz"
+def statistics(partition: int) -> str:
+    """What the last worker of a partition measured of all segments, for the step that merges."""
+    return f"reports/statistics/part={partition:04d}.json.gz"

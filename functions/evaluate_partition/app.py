@@ -1,0 +1,15 @@
+"""Step of ImportFile and Resegment, once per partition: merge, evaluate, write the difference."""
+
+from typing import Any
+
+from segmentation import partition_runs
+from segmentation.runtime import now, store, worker
+
+
+@worker
+def evaluate_partition(event: dict[str, Any]) -> dict[str, int]:
+    """Bring one partition up to date."""
+    return partition_runs.evaluate(store(), partition_runs.Task.of(event), now())
+
+
+handler = evaluate_partition

@@ -1,0 +1,26 @@
+"""GET /segments/{segmentId}/members: who is in a segment."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from segmentation import members
+from segmentation.models.common import Limit, NextToken, SegmentPath
+from segmentation.models.segments import MemberList
+from segmentation.runtime import Api, now, store
+
+api = Api()
+
+
+@api.get("/segments/{segmentId}/members")
+def list_members(
+    segmentId: SegmentPath,
+    which: Annotated[members.Which, Query(alias="list")] = "members",
+    limit: Limit = 100,
+    nextToken: NextToken = None,
+) -> MemberList:
+    """List members, or with `list` the customers whom somebody included or excluded by hand."""
+    return members.list_members(store(), segmentId, which, limit, nextToken, now())
+
+
+handler = api.handler

@@ -1,0 +1,189 @@
+"""People decide about single customers: assign, unassign, and the explanation of a membership.
+
+A decision is a fact of its own; the membership follows from it by the same evaluation as everywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from segmentation import evaluation, partitions
+from segmentation.engine import criteria
+from segmentation.engine.frame import Frame
+from segmentation.errors import NotFound
+from segmentation.evaluation import Definition, Members
+from segmentation.models.common import check_customer_id
+from segmentation.models.segments import (
+    AssignCustomers,
+    AssignResult,
+    CustomerIds,
+    Explanation,
+    Segment,
+)
+from segmentation.store import catalogue, keys, memberships
+from segmentation.store import segments as stored
+from segmentation.store.memberships import Decision, State
+from segmentation.store.store import Store
+
+_CAUSE = "manual"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Customers of a request, loaded and evaluated: rows of `frame` are those that exist."""
+
+    definition: Definition
+    frame: Frame
+    found: Mapping[str, Members]
+    state: State
+    errors: tuple[str, ...]
+
+
+def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime) -> AssignResult:
+    """Make customers members. On a rule segment only those who match, unless `override` is set. Raises NotFound."""
+    asked = _load(store, segment_id, request, at)
+    entity = request.legalEntityId
+    decisions: list[Decision] = []
+    errors = list(asked.errors)
+    state = asked.state
+    matched = asked.found[segment_id].matched
+    for row, customer_id in enumerate(asked.frame.ids):
+        who = (customer_id, entity)
+        by_rule = bool(matched[row]) and not entity
+        if asked.definition.rule and not matched[row] and not request.override:
+            errors.append(f"{customer_id}: {_why_not(asked, row)}")
+            continue
+        if not by_rule and who not in state.includes:
+            decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, True))
+            state = replace(state, includes=state.includes | {who})
+        for excluded in {who, (customer_id, "")} & state.excludes:
+            decisions.append(Decision(segment_id, excluded, keys.EXCLUDE_PREFIX, False))
+            state = replace(state, excludes=state.excludes - {excluded})
+    _settle(store, asked, decisions, state, at)
+    return _result(request, errors)
+
+
+def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) -> AssignResult:
+    """Take customers out. One who matches the rule is excluded, so that the next run does not put him back. Raises NotFound."""
+    asked = _load(store, segment_id, request, at)
+    entity = request.legalEntityId
+    decisions: list[Decision] = []
+    errors = list(asked.errors)
+    state = asked.state
+    matched = asked.found[segment_id].matched
+    for row, customer_id in enumerate(asked.frame.ids):
+        who = (customer_id, entity)
+        if who in state.includes:
+            decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, False))
+            state = replace(state, includes=state.includes - {who})
+        elif not matched[row] and who not in state.members:
+            errors.append(f"{customer_id}: is not a member of {segment_id}{_of_entity(entity)}")
+            continue
+        if matched[row] and not entity and who not in state.excludes:
+            decisions.append(Decision(segment_id, who, keys.EXCLUDE_PREFIX, True))
+            state = replace(state, excludes=state.excludes | {who})
+    _settle(store, asked, decisions, state, at)
+    return _result(request, errors)
+
+
+def explain(store: Store, segment_id: str, customer_id: str, now: datetime | None, at: datetime) -> Explanation:
+    """Why a customer is in a segment or not, condition by condition with the customer's values. Raises NotFound."""
+    asked = _load(store, segment_id, CustomerIds(customerIds=[customer_id]), at, now)
+    if not asked.frame.size:
+        raise NotFound(f"there is no customer {customer_id!r}")
+    definition, found = asked.definition, asked.found[segment_id]
+    tree = None
+    if definition.rule:
+        seen = {name: bool(members.mask[0]) for name, members in asked.found.items()}
+        tree = criteria.explain(definition.rule, asked.frame, 0, definition.now, seen)
+    who = (customer_id, "")
+    included = any(included_who[0] == customer_id for included_who in asked.state.includes)
+    excluded = who in asked.state.excludes
+    return Explanation(
+        segmentId=segment_id,
+        customerId=customer_id,
+        member=bool(found.mask[0]),
+        matches=bool(found.matched[0]),
+        included=included,
+        excluded=excluded,
+        reason=_reason(definition, bool(found.matched[0]), included, excluded),
+        explanation=tree,
+        now=definition.now.astype("datetime64[us]").item(),
+    )
+
+
+def _load(store: Store, segment_id: str, request: CustomerIds, at: datetime, now: datetime | None = None) -> _Asked:
+    segment = stored.get(store.table, segment_id, at)
+    if now:
+        segment = segment.model_copy(update={"now": now})
+    entity = request.legalEntityId
+    ids: list[str] = []
+    errors: list[str] = []
+    for given in dict.fromkeys(request.customerIds):
+        try:
+            ids.append(check_customer_id(given))
+        except ValueError as error:
+            errors.append(f"{given[:80]}: {error}")
+    definitions = _definitions(store, segment, at)
+    frame_at = partitions.load_customers(store, ids, partitions.columns_of(definitions))
+    definition = definitions[segment_id]
+    frame = frame_at(definition.now)
+    states = {name: memberships.state_of_customers(store.table, name, ids, entity, store.partitions) for name in definitions}
+    found = evaluation.members(definitions, frame_at, states.__getitem__)
+    errors += [f"{customer_id}: there is no such customer" for customer_id in ids if frame.position(customer_id) is None]
+    return _Asked(definition, frame, found, states[segment_id], tuple(errors))
+
+
+def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Definition]:
+    """The segment and what its rule refers to; segments that no rule refers to are not read."""
+    known = catalogue.load(store.table, {segment.segmentId})
+    definition = evaluation.define([segment], known, at)
+    if not definition[segment.segmentId].paused:
+        return definition
+    everything = [other for other in stored.all_segments(store.table, at) if other.segmentId != segment.segmentId]
+    known = catalogue.Catalogue(known.attributes, known.events, frozenset({segment.segmentId, *(o.segmentId for o in everything)}))
+    return evaluation.needed(evaluation.define([*everything, segment], known, at), [segment.segmentId])
+
+
+def _settle(store: Store, asked: _Asked, decisions: list[Decision], state: State, at: datetime) -> None:
+    """Write the decisions and the memberships that follow for the customers at hand."""
+    found = asked.found[asked.definition.segment.segmentId]
+    changes = evaluation.changes(asked.definition, asked.frame, found, state, _CAUSE)
+    memberships.decide(store.table, decisions, changes, at, store.partitions)
+
+
+def _why_not(asked: _Asked, row: int) -> str:
+    """The first condition that fails, in words."""
+    definition = asked.definition
+    if definition.paused:
+        return f"the segment is paused: {definition.paused}"
+    if not definition.open:
+        return "the segment is not active now; set override to include the customer for when it is"
+    if definition.rule is None:
+        return "the segment has no rule"
+    seen = {name: bool(members.mask[row]) for name, members in asked.found.items()}
+    failed = criteria.first_failure(criteria.explain(definition.rule, asked.frame, row, definition.now, seen))
+    return f"does not match: {failed}; set override to include the customer anyway"
+
+
+def _reason(definition: Definition, matches: bool, included: bool, excluded: bool) -> str:
+    if definition.paused:
+        return f"the segment is paused, its members stay as they are: {definition.paused}"
+    if not definition.open:
+        return "the segment is not active now, so nobody is a member"
+    if excluded:
+        return "excluded by hand" + (", although the rule matches" if matches else "")
+    if included and not matches:
+        return "included by hand" + (", although the rule does not match" if definition.rule else "")
+    if definition.rule is None:
+        return "nobody assigned the customer to this manual segment"
+    return "the rule matches" if matches else "the rule does not match"
+
+
+def _of_entity(entity: str) -> str:
+    return f" for the legal entity {entity}" if entity else ""
+
+
+def _result(request: CustomerIds, errors: list[str]) -> AssignResult:
+    asked = len(dict.fromkeys(request.customerIds))
+    return AssignResult(successCount=asked - len(errors), failedCount=len(errors), errors=errors)

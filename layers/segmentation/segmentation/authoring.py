@@ -1,0 +1,196 @@
+"""Writing segments: create, update and preview. All three compile the rule and count exactly, over every partition."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from segmentation import evaluation, partitions, runs
+from segmentation.engine import criteria
+from segmentation.errors import FieldError, InvalidInput
+from segmentation.evaluation import Definition, Definitions, Members
+from segmentation.models.segments import (
+    ConditionCount,
+    CreateSegment,
+    Preview,
+    PreviewSegment,
+    Segment,
+    SegmentPatch,
+)
+from segmentation.segments import new_id, version_of
+from segmentation.store import catalogue, jobs, memberships
+from segmentation.store import segments as stored
+from segmentation.store.store import Store
+
+_REQUIRED = ("segmentName", "criteria", "site", "timeZone", "active")
+_EVALUATED = {"criteria", "timeZone", "active", "validity", "now"}
+_PREVIEW_ID = "the rule"
+"""Id of a rule that is only tried: no segment can have it."""
+
+
+def create(store: Store, request: CreateSegment, at: datetime) -> Segment:
+    """Store a new segment with its exact count and start the run that writes its memberships.
+
+    Raises InvalidInput, InvalidCriteria, or Conflict if the id is taken.
+    """
+    segment = Segment(
+        **request.model_dump(exclude={"segmentId"}),
+        segmentId=request.segmentId or new_id(),
+        customerCount=0,
+        status="evaluating",
+        version=1,
+        createdAt=at,
+        updatedAt=at,
+        jobId=jobs.new_id("run"),
+    )
+    segment = _checked(store, segment, at)
+    stored.create(store.table, segment)
+    runs.begin(store, at, segment_ids=[segment.segmentId], job_id=segment.jobId)
+    return stored.get(store.table, segment.segmentId, at)
+
+
+def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | None, at: datetime) -> Segment:
+    """Store the next version of a segment. What changes its members starts a run.
+
+    Raises NotFound, InvalidInput, InvalidCriteria, or StaleVersion if `if_match` is not the current version.
+    """
+    current = stored.get(store.table, segment_id, at)
+    expected = version_of(if_match)
+    if expected is not None and expected != current.version:
+        raise stored.stale(segment_id, expected)
+    sent: dict[str, Any] = {name: getattr(patch, name) for name in patch.model_fields_set}
+    for name in _REQUIRED:
+        if name in sent and sent[name] is None:
+            raise InvalidInput(f"{name} cannot be removed", [FieldError(name, f"{name} cannot be removed")])
+    evaluate = any(name in _EVALUATED and sent[name] != getattr(current, name) for name in sent)
+    changed = current.model_copy(update={**sent, "version": current.version + 1, "updatedAt": at})
+    if evaluate:
+        changed = _checked(store, changed.model_copy(update={"jobId": jobs.new_id("run")}), at)
+    stored.update(store.table, changed, current.version, evaluate)
+    if evaluate:
+        runs.begin(store, at, segment_ids=[segment_id], job_id=changed.jobId)
+    return stored.get(store.table, segment_id, at)
+
+
+def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
+    """Count a rule without storing anything; with a segment, also who would join and leave it. Raises InvalidInput, InvalidCriteria, NotFound."""
+    compared = stored.get(store.table, request.segmentId, at) if request.segmentId else None
+    trial = Segment(
+        segmentId=request.segmentId or _PREVIEW_ID,
+        segmentName="preview",
+        customerCount=0,
+        status="evaluating",
+        kind="rule",
+        criteria=request.criteria,
+        timeZone=request.timeZone,
+        now=request.now or (compared.now if compared else None),
+        version=1,
+        createdAt=at,
+        updatedAt=at,
+    )
+    definitions = _definitions(store, trial, at)
+    target = definitions[trial.segmentId]
+    tally = _Tally([], [])
+    for partition, frame_at in partitions.each(store, partitions.columns_of(definitions)):
+        found = _members(store, definitions, partition, frame_at)
+        mask, frame = found[trial.segmentId].mask, frame_at(target.now)
+        tally.add(frame.ids, mask, request.sampleSize)
+        if target.rule:
+            seen = {name: members.mask for name, members in found.items()}
+            tally.count(criteria.condition_counts(target.rule, frame, target.now, seen))
+        if compared:
+            members = memberships.of_partition(store.table, compared.segmentId, partition)
+            tally.compare({frame.ids[row] for row in np.flatnonzero(mask)}, {m.customer_id for m in members})
+    return Preview(
+        customerCount=tally.customers,
+        share=round(tally.customers / tally.total, 6) if tally.total else 0.0,
+        totalCustomers=tally.total,
+        conditions=[ConditionCount(path=path, count=count) for path, count in tally.conditions],
+        sample=tally.sample,
+        joins=tally.joins if compared else None,
+        leaves=tally.leaves if compared else None,
+        now=request.now or at,
+    )
+
+
+@dataclass
+class _Tally:
+    """Figures of a preview, summed over partitions."""
+
+    sample: list[str]
+    conditions: list[tuple[str, int]]
+    total: int = 0
+    customers: int = 0
+    joins: int = 0
+    leaves: int = 0
+
+    def add(self, ids: tuple[str, ...], mask: Any, sample_size: int) -> None:
+        self.total += len(ids)
+        self.customers += int(mask.sum())
+        for row in np.flatnonzero(mask)[: sample_size - len(self.sample)].tolist():
+            self.sample.append(ids[row])
+
+    def count(self, counts: Iterable[tuple[str, int]]) -> None:
+        known = dict(self.conditions)
+        self.conditions = [(path, known.get(path, 0) + count) for path, count in counts]
+
+    def compare(self, after: set[str], before: set[str]) -> None:
+        self.joins += len(after - before)
+        self.leaves += len(before - after)
+
+
+def _checked(store: Store, segment: Segment, at: datetime) -> Segment:
+    """The segment with its rule in canonical form and its exact count. Raises InvalidInput, InvalidCriteria."""
+    if segment.kind == "manual" and segment.criteria:
+        message = "a manual segment has no criteria; leave criteria empty, or leave out kind"
+        raise InvalidInput(message, [FieldError("criteria", message)])
+    definitions = _definitions(store, segment, at)
+    target = definitions[segment.segmentId]
+    count = 0
+    if target.open and (target.rule or segment.version > 1):
+        for partition, frame_at in partitions.each(store, partitions.columns_of(definitions)):
+            count += int(_members(store, definitions, partition, frame_at)[segment.segmentId].mask.sum())
+    canonical = target.rule.criteria if target.rule else []
+    return segment.model_copy(update={"criteria": canonical, "customerCount": count})
+
+
+def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Definition]:
+    """The segment and all that its rule refers to, compiled. Raises InvalidInput, InvalidCriteria."""
+    _check_time_zone(segment.timeZone)
+    others = [other for other in stored.all_segments(store.table, at) if other.segmentId != segment.segmentId]
+    known = catalogue.load(store.table, [other.segmentId for other in others])
+    evaluation.compile_rule(segment, known)
+    definitions = evaluation.define([*others, segment], _with(known, segment), at)
+    evaluation.check_order(definitions)
+    return evaluation.needed(definitions, [segment.segmentId])
+
+
+def _with(known: catalogue.Catalogue, segment: Segment) -> catalogue.Catalogue:
+    """The catalogue in which the others' rules are read: they may refer to the segment itself."""
+    return catalogue.Catalogue(known.attributes, known.events, known.segments | {segment.segmentId})
+
+
+def _members(
+    store: Store, definitions: Definitions, partition: int, frame_at: evaluation.FrameAt
+) -> dict[str, Members]:
+    """Who is in each segment, by rules and decisions; paused segments stay as the table has them."""
+
+    def state_of(segment_id: str) -> memberships.State:
+        if segment_id == _PREVIEW_ID:
+            return memberships.State()
+        if definitions[segment_id].paused:
+            return memberships.state_of_partition(store.table, segment_id, partition)
+        return memberships.decisions_of_partition(store.table, segment_id, partition)
+
+    return evaluation.members(definitions, frame_at, state_of)
+
+
+def _check_time_zone(name: str) -> None:
+    try:
+        datetime.now(UTC).astimezone(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):
+        message = f"{name!r} is no IANA time zone; an example is Europe/Berlin"
+        raise InvalidInput(message, [FieldError("timeZone", message)]) from None

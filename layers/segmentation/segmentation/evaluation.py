@@ -1,0 +1,196 @@
+"""From segments and customers to memberships: which rules apply, who is in, and what differs from what the table says.
+
+Pure: segments, frames and states come in, masks and changes go out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from segmentation.engine import criteria
+from segmentation.engine.catalogue import Catalogue
+from segmentation.engine.criteria import Override, Rule
+from segmentation.engine.frame import Bools, Frame
+from segmentation.errors import InvalidCriteria
+from segmentation.models.common import iso
+from segmentation.models.segments import Segment
+from segmentation.store.memberships import Change, State, Who
+
+FrameAt = Callable[[np.datetime64], Frame]
+StateOf = Callable[[str], State]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A segment as one evaluation sees it. `rule` is None for manual segments; `open` is False while nobody can be a member."""
+
+    segment: Segment
+    rule: Rule | None
+    now: np.datetime64
+    open: bool
+    paused: str | None = None
+
+
+Definitions = Mapping[str, Definition]
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Bool per row of the frame: `mask` who is in, decisions included; `matched` whom the rule alone takes."""
+
+    mask: Bools
+    matched: Bools
+
+
+def instant(at: datetime) -> np.datetime64:
+    """A UTC datetime as the engine's instant."""
+    return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def compile_rule(segment: Segment, catalogue: Catalogue) -> Rule | None:
+    """The segment's rule; None for a manual segment. Raises InvalidCriteria."""
+    if segment.kind == "manual":
+        return None
+    return criteria.parse(segment.criteria, catalogue, segment_id=segment.segmentId, time_zone=segment.timeZone)
+
+
+def define(segments: Iterable[Segment], catalogue: Catalogue, at: datetime) -> dict[str, Definition]:
+    """Compile segments for an evaluation at `at`. A rule that no longer compiles is paused with its reason, never dropped."""
+    definitions: dict[str, Definition] = {}
+    for segment in segments:
+        rule, paused = None, None
+        try:
+            rule = compile_rule(segment, catalogue)
+        except InvalidCriteria as error:
+            paused = "; ".join(detail.message for detail in error.errors) or error.message
+        now = instant(segment.now or at)
+        definitions[segment.segmentId] = Definition(segment, rule, now, _is_open(segment, at), paused)
+    return definitions
+
+
+def needed(definitions: Definitions, targets: Iterable[str]) -> dict[str, Definition]:
+    """The targets and every segment that their rules refer to, directly or not."""
+    found: dict[str, Definition] = {}
+    waiting = list(targets)
+    while waiting:
+        segment_id = waiting.pop()
+        if segment_id in found or segment_id not in definitions:
+            continue
+        definition = found[segment_id] = definitions[segment_id]
+        waiting.extend(definition.rule.segments if definition.rule else ())
+    return found
+
+
+def check_order(definitions: Definitions) -> None:
+    """Raises InvalidCriteria that names the path if segments refer to each other in a circle."""
+    criteria.order({segment_id: definition.rule for segment_id, definition in definitions.items()})
+
+
+def members(definitions: Definitions, frame_at: FrameAt, state_of: StateOf) -> dict[str, Members]:
+    """Who is in each segment.
+
+    `frame_at` gives the same customers in the same order for any instant. Segments that look from another instant are evaluated at
+    theirs; a rule that refers to one sees its result.
+    """
+    rules = {segment_id: definition.rule for segment_id, definition in definitions.items()}
+    result: dict[str, Members] = {}
+    for batch in _same_instant(criteria.order(rules), definitions):
+        now = definitions[batch[0]].now
+        frame = frame_at(now)
+        known: dict[str, Rule | None] = {}
+        overrides: dict[str, Override] = {}
+        for segment_id in batch:
+            definition = definitions[segment_id]
+            applies = definition.open and not definition.paused
+            known[segment_id] = definition.rule if applies else None
+            override = _override(definition, frame, state_of(segment_id))
+            if override:
+                overrides[segment_id] = override
+        for other in {name for rule in known.values() if rule for name in rule.segments} - known.keys():
+            known[other] = None
+            seen = result[other].mask if other in result else np.zeros(frame.size, dtype=bool)
+            overrides[other] = Override(seen, None)
+        evaluated = criteria.evaluate(known, frame, now, overrides)
+        for segment_id in batch:
+            result[segment_id] = Members(evaluated.mask(segment_id), evaluated.matched(segment_id))
+    return result
+
+
+def changes(
+    definition: Definition, frame: Frame, found: Members, state: State, cause: str, job_id: str | None = None
+) -> list[Change]:
+    """What must be written so that the table says what was found, for the customers of the frame and those who are gone."""
+    if definition.paused:
+        return []
+    segment = definition.segment
+    until = iso(segment.validity.endsAt) if segment.validity and segment.validity.endsAt else None
+    wanted = _wanted(definition, frame, found, state)
+    entered = [
+        Change(segment.segmentId, who, True, source, cause, job_id, until)
+        for who, source in wanted.items()
+        if who not in state.members
+    ]
+    left = [
+        Change(segment.segmentId, who, False, member.source, cause, job_id)
+        for who, member in state.members.items()
+        if who not in wanted
+    ]
+    return entered + left
+
+
+def _wanted(definition: Definition, frame: Frame, found: Members, state: State) -> dict[Who, str]:
+    """Memberships that should be, with their source: one without legal entity by the rule, and one for every include."""
+    if not definition.open:
+        return {}
+    wanted: dict[Who, str] = {(frame.ids[row], ""): "rule" for row in np.flatnonzero(found.matched).tolist()}
+    for who in _included(state):
+        if frame.position(who[0]) is not None:
+            wanted.setdefault(who, "manual")
+    for customer_id, legal_entity_id in state.excludes:
+        if not legal_entity_id:
+            wanted.pop((customer_id, ""), None)
+    return wanted
+
+
+def _included(state: State) -> list[Who]:
+    """Includes that no exclude takes back: one for the same legal entity, or one for all."""
+    return [who for who in state.includes if who not in state.excludes and (who[0], "") not in state.excludes]
+
+
+def _override(definition: Definition, frame: Frame, state: State) -> Override | None:
+    if definition.paused:
+        return Override(_mask(frame, (who[0] for who in state.members)), None)
+    if not definition.open or not (state.includes or state.excludes):
+        return None
+    everywhere = (customer_id for customer_id, legal_entity_id in state.excludes if not legal_entity_id)
+    return Override(_mask(frame, (who[0] for who in _included(state))), _mask(frame, everywhere))
+
+
+def _is_open(segment: Segment, at: datetime) -> bool:
+    validity = segment.validity
+    begun = not validity or not validity.startsAt or validity.startsAt <= at
+    ended = bool(validity and validity.endsAt and validity.endsAt <= at)
+    return segment.active and begun and not ended
+
+
+def _same_instant(order: Iterable[str], definitions: Definitions) -> Iterator[list[str]]:
+    """The order cut into runs of one instant, so that each run is one evaluation."""
+    batch: list[str] = []
+    for segment_id in order:
+        if batch and definitions[segment_id].now != definitions[batch[0]].now:
+            yield batch
+            batch = []
+        batch.append(segment_id)
+    if batch:
+        yield batch
+
+
+def _mask(frame: Frame, customers: Iterable[str]) -> Bools:
+    mask = np.zeros(frame.size, dtype=bool)
+    for customer_id in customers:
+        row = frame.position(customer_id)
+        if row is not None:
+            mask[row] = True
+    return mask

@@ -1,0 +1,108 @@
+"""The last step of an import or a run: merge what the workers measured, store analyses, close the job."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from segmentation.engine.analysis.partials import merge
+from segmentation.engine.analysis.reporting import attribute_statistics, report
+from segmentation.engine.catalogue import Catalogue
+from segmentation.errors import InvalidCriteria, NotFound
+from segmentation.evaluation import compile_rule, instant
+from segmentation.models.common import iso
+from segmentation.models.segments import Segment
+from segmentation.store import catalogue, jobs, keys, segments
+from segmentation.store.store import Store
+
+CLOCK = ""
+"""Key of the statistics that are not pinned to an instant of their own."""
+
+
+def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, str]:
+    """Close a run: analyses and states of the segments it evaluated, or the reason why it failed."""
+    plan = state.get("plan") or state
+    job_id = plan["jobId"]
+    failure = failure_of(state)
+    if failure is None:
+        store_results(store, job_id, at)
+        for segment_id in segments.deleting(store.table):
+            segments.remove(store.table, segment_id)
+    return close(store, job_id, at, failure)
+
+
+def close(
+    store: Store, job_id: str, at: datetime, failure: str | None, links: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Write the job's end, with the sums of what its workers did."""
+    status = "failed" if failure else "succeeded"
+    jobs.finish(store.table, job_id, at, status, failure, jobs.sums(store.table, job_id), links)
+    return {"jobId": job_id, "status": status}
+
+
+def failure_of(state: Mapping[str, Any]) -> str | None:
+    """What the state machine caught, as a sentence: a step that failed, or the chunks and partitions that did. None if all went well."""
+    if "error" in state:
+        return sentence(state["error"].get("Error", "Error"), state["error"].get("Cause", ""))
+    for step in ("chunks", "partitions"):
+        failures = (state.get(step) or {}).get("failures") or []
+        if failures:
+            first = failures[0]
+            part = step.removesuffix("s")
+            named = ", ".join(str(failure[part]) for failure in failures[:20])
+            return f"{part} {named} failed: {sentence(first['error'], first['cause'])}"
+    return None
+
+
+def sentence(error: str, cause: str) -> str:
+    """An error of Lambda as a person reads it: its message alone where the cause is Lambda's JSON."""
+    try:
+        return str(json.loads(cause)["errorMessage"])[:1000]
+    except (ValueError, KeyError, TypeError):
+        return f"{error}: {cause}"[:1000]
+
+
+def store_results(store: Store, job_id: str, at: datetime) -> None:
+    """Write each segment's analysis, size and state from the statistics of all partitions."""
+    evaluated: dict[str, int] = jobs.item(store.table, job_id)["details"].get("segments", {})
+    known = {segment.segmentId: segment for segment in segments.all_segments(store.table, at)}
+    merged = _merged(store)
+    if CLOCK in merged:
+        catalogue.put_statistics(store.table, attribute_statistics(merged[CLOCK]), iso(at))
+    definitions = catalogue.load(store.table, known)
+    for segment_id, version in evaluated.items():
+        segment = known.get(segment_id)
+        if segment is None or segment.version != version:
+            continue
+        paused = _pause_reason(segment, definitions)
+        if paused:
+            segments.set_state(store.table, segment_id, version, "paused", paused, None)
+            continue
+        measured = merged.get(str(instant(segment.now)) if segment.now else CLOCK)
+        if measured:
+            found = report(measured, segment_id, segments.sizes(store.table, segment_id))
+            segments.put_analysis(store.table, segment_id, found, at)
+            segments.put_size(store.table, segment_id, iso(at)[:10], found["segmentSize"])
+        segments.set_state(store.table, segment_id, version, "active", None, at)
+
+
+def _pause_reason(segment: Segment, known: Catalogue) -> str | None:
+    try:
+        compile_rule(segment, known)
+    except InvalidCriteria as error:
+        return "; ".join(detail.message for detail in error.errors) or error.message
+    return None
+
+
+def _merged(store: Store) -> dict[str, dict[str, Any]]:
+    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK for those that are not)."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for partition in range(store.partitions):
+        try:
+            statistics = json.loads(gzip.decompress(store.files.get(keys.statistics(partition))))
+        except NotFound:
+            continue
+        for entry in statistics["partials"]:
+            found.setdefault(entry["pinned"], []).append(entry["partial"])
+    return {pinned: merge(partials) for pinned, partials in found.items()}

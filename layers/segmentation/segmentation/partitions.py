@@ -1,0 +1,146 @@
+"""Customers of one partition as frames: the snapshot with what the API wrote since laid over it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segmentation.engine.frame import Frame
+from segmentation.errors import NotFound
+from segmentation.evaluation import Definitions, FrameAt, instant
+from segmentation.store import customers, keys, merge, pointers, snapshot
+from segmentation.store.snapshot import Pointer, Snapshot
+from segmentation.store.snapshot_frame import frame
+from segmentation.store.store import Store
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What of the customers is needed: attributes (features included) and, per behaviour, fields. None is everything."""
+
+    attributes: Collection[str] | None = None
+    events: Mapping[str, Collection[str]] | None = None
+
+
+EVERYTHING = Columns()
+
+
+def columns_of(definitions: Definitions) -> Columns:
+    """What the rules read."""
+    attributes: set[str] = set()
+    events: dict[str, set[str]] = {}
+    for definition in definitions.values():
+        if definition.rule:
+            attributes |= set(definition.rule.attributes)
+            for event, fields in definition.rule.events.items():
+                events.setdefault(event, set()).update(fields)
+    return Columns(attributes, events)
+
+
+def load(
+    store: Store,
+    partition: int,
+    now: datetime,
+    *,
+    attributes: Collection[str] | None = None,
+    events: Mapping[str, Collection[str]] | None = None,
+) -> Frame:
+    """All customers of a partition as they are now."""
+    return frame(_read(store, partition, Columns(attributes, events)), instant(now))
+
+
+def each(store: Store, columns: Columns) -> Iterator[tuple[int, FrameAt]]:
+    """Every partition in turn, the next one being fetched while this one is computed on."""
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        fetched = ahead.submit(_read, store, 0, columns)
+        for partition in range(store.partitions):
+            current = fetched.result()
+            if partition + 1 < store.partitions:
+                fetched = ahead.submit(_read, store, partition + 1, columns)
+            yield partition, frame_at(current)
+
+
+def frame_at(read: Snapshot) -> FrameAt:
+    """Frames of the same customers for any instant, each made once."""
+    made: dict[np.datetime64, Frame] = {}
+
+    def at(now: np.datetime64) -> Frame:
+        if now not in made:
+            made[now] = frame(read, now)
+        return made[now]
+
+    return at
+
+
+def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYTHING) -> FrameAt:
+    """Single customers, in order of their partitions; unknown ids are left out."""
+    by_partition: dict[int, list[str]] = {}
+    for customer_id in ids:
+        by_partition.setdefault(keys.partition_of(customer_id, store.partitions), []).append(customer_id)
+    written = {profile.customer_id: profile for profile in customers.of_customers(store.table, ids)}
+    current = pointers.get(store.table, by_partition.keys(), store.partitions)
+
+    def read(partition: int) -> Snapshot:
+        wanted = by_partition[partition]
+        part = snapshot.read_customers(
+            store.files, current.get(partition), wanted, attributes=columns.attributes, events=columns.events
+        )
+        return merge.overlay(part, [written[customer_id] for customer_id in wanted if customer_id in written], _now())
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        parts = list(pool.map(read, sorted(by_partition)))
+    return frame_at(_joined(parts))
+
+
+def _read(store: Store, partition: int, columns: Columns) -> Snapshot:
+    for attempt in range(_ATTEMPTS):
+        pointer = pointers.get(store.table, [partition], store.partitions).get(partition)
+        try:
+            read = snapshot.read(store.files, pointer, attributes=columns.attributes, events=columns.events)
+        except NotFound:
+            # The pointer moved on and the version it named was cleared away: read the pointer again.
+            if attempt + 1 == _ATTEMPTS:
+                raise
+            continue
+        return merge.overlay(read, customers.of_partition(store.table, partition), _now())
+    raise AssertionError("unreachable")
+
+
+def _joined(parts: Sequence[Snapshot]) -> Snapshot:
+    """Parts of several partitions as one: rows and order numbers count on from part to part."""
+    if len(parts) == 1:
+        return parts[0]
+    shifted: dict[str, list[pa.Table]] = {"customers": [], "orders": [], "events": []}
+    rows = orders = 0
+    for part in parts:
+        shifted["customers"].append(part.customers)
+        shifted["orders"].append(_shifted(_shifted(part.orders, "customer", rows), "order", orders))
+        shifted["events"].append(_shifted(part.events, "customer", rows))
+        rows += part.customers.num_rows
+        orders += (pc.max(part.orders.column("order")).as_py() or 0) + 1 if part.orders.num_rows else 0
+    tables = {
+        name: pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
+        for name, tables in shifted.items()
+    }
+    return Snapshot(**tables, features=parts[0].features if parts else Snapshot().features)
+
+
+def _shifted(table: pa.Table, name: str, by: int) -> pa.Table:
+    moved = pc.add(table.column(name), pa.scalar(by, pa.int32()))
+    return table.set_column(table.column_names.index(name), name, moved)
+
+
+def _now() -> np.datetime64:
+    """Stamp of a merge in memory: nothing that is computed reads it."""
+    return instant(datetime.now(UTC))
+
+
+def current(store: Store, partition: int) -> Pointer | None:
+    """The partition's pointer, None if it holds nothing yet."""
+    return pointers.get(store.table, [partition], store.partitions).get(partition)

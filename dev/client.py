@@ -1,4 +1,4 @@
-"""A client of one deployed stack: signs in, calls the API, and puts files into the bucket. It knows nothing of a shop."""
+"""A client of one deployed stack: signs in, calls the API, puts files into the bucket. It knows nothing of a shop."""
 
 import json
 import time

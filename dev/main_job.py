@@ -1,6 +1,6 @@
 """The main job on a running stack: a shop's files go in, six segments come out, and a table says what they are worth.
 
-`python -m dev.main_job` is safe to repeat: what is there already is left alone. `--token` prints an access token instead.
+`python -m dev.main_job` is safe to repeat: what is there already is left alone. `--token` only prints an access token.
 """
 
 import argparse
@@ -180,8 +180,9 @@ Three commands to try next:
 {{"attribute": "orderCount", "operator": "gte", "value": 5}}]}}'
 
 3. Drop a file with a new customer, and look at its job.
-   printf 'customerId,country,city\\nmy-first,AT,Vienna\\n' | curl -s --aws-sigv4 aws:amz:{region}:s3 --user test:test \\
-     -X PUT --data-binary @- '{endpoint}/{bucket}/imports/customers/mine.csv'
+   printf 'customerId,country,city\\nmy-first,AT,Vienna\\n' | \\
+     curl -s --aws-sigv4 aws:amz:{region}:s3 --user test:test -X PUT --data-binary @- \\
+     '{endpoint}/{bucket}/imports/customers/mine.csv'
    curl -s -H "Authorization: Bearer $TOKEN" '{url}/jobs?limit=1'
 """)
 

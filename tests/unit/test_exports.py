@@ -69,7 +69,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         segments.create(store.table, segment())
         catalogue.add_attributes(store.table, {"country": Kind.STRING, "score": Kind.NUMBER, "note": Kind.STRING})
         for customer_id, attributes in PEOPLE.items():
-            customers.put(store.table, customer_id, attributes, AT, "1", PARTITIONS)
+            customers.put(store.table, customer_id, attributes, AT, PARTITIONS)
         entered = [Change("vip", (customer_id, ""), True, "rule", "rule") for customer_id in MEMBERS]
         memberships.write(store.table, entered, AT, PARTITIONS)
         yield store

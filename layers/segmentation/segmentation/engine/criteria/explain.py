@@ -1,0 +1,126 @@
+"""Why one customer matches a rule or not: the tree with what was asked, what was found, and true or false."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from segmentation.engine.criteria.evaluate import bound
+from segmentation.engine.criteria.operators.dates import text_of
+from segmentation.engine.criteria.operators.geo import distance_km
+from segmentation.engine.criteria.prepared import Prepared, pack
+from segmentation.engine.criteria.program import Program
+from segmentation.engine.criteria.render import as_json, sentence, value_json
+from segmentation.engine.criteria.rule import Rule
+from segmentation.engine.criteria.times import Zone, zone
+from segmentation.engine.criteria.tree import ROOT, Behaviour, Circle, Condition, Group, Node, Not, SegmentIs
+from segmentation.engine.criteria.values import show
+from segmentation.engine.frame import (
+    BooleanColumn,
+    Column,
+    DateColumn,
+    Frame,
+    GeoColumn,
+    ListColumn,
+    NumberColumn,
+    StringColumn,
+)
+
+
+def explain(
+    rule: Rule, frame: Frame, row: int, now: np.datetime64, memberships: Mapping[str, bool] | None = None
+) -> dict[str, object]:
+    """Explain a rule for the customer of one row.
+
+    Parameters
+    ----------
+    memberships
+        Whether the customer is a member of the segments that the rule asks about.
+
+    Returns
+    -------
+    dict
+        JSON-ready, per node: `path`, `text` (what was asked, in words), `matched`; a leaf has `asked` (canonical JSON)
+        and `found` (the customer's value, or the measure of the rows; None: missing), a group has `children`.
+
+    Raises
+    ------
+    InvalidCriteria
+        The rule asks about a segment that is not among `memberships`.
+    IndexError
+        The frame has no such row.
+    """
+    if not 0 <= row < frame.size:
+        raise IndexError(f"row {row} of a frame of {frame.size} customers")
+    single = Prepared(frame.take(np.array([row], dtype=np.intp)))
+    known = {name: pack(np.array([member])) for name, member in (memberships or {}).items()}
+    program = bound(rule, single, now, known)
+    return _explain(rule.root, ROOT, program, single, zone(rule.time_zone))
+
+
+def reasons(explanation: Mapping[str, object]) -> list[str]:
+    """The sentences that decided: of the conditions that failed, with what was found, or else of those that held."""
+    matched = explanation["matched"]
+    children = explanation.get("children")
+    if not isinstance(children, list) or explanation["operator"] == "not":
+        found = "" if matched or "found" not in explanation else f", but found {_words(explanation['found'])}"
+        return [f"{explanation['text']}{found}"]
+    deciding = [child for child in children if child["matched"] == matched]
+    return [sentence for child in deciding for sentence in reasons(child)]
+
+
+def _explain(node: Node, path: str, program: Program, single: Prepared, place: Zone) -> dict[str, object]:
+    matched = bool(program.rows(program.add(node, place))[0])
+    head: dict[str, object] = {"path": path, "text": sentence(node), "matched": matched}
+    match node:
+        case Group():
+            children = [
+                _explain(child, f"{path}.{node.operator}[{position}]", program, single, place)
+                for position, child in enumerate(node.children)
+            ]
+            return {**head, "operator": node.operator, "children": children}
+        case Not():
+            return {
+                **head,
+                "operator": "not",
+                "children": [_explain(node.child, f"{path}.not", program, single, place)],
+            }
+        case SegmentIs():
+            member = matched == (node.operator == "member")
+            return {**head, "asked": as_json(node), "found": "member" if member else "not_member"}
+        case Behaviour():
+            measured = float(program.measured(node, place).values[0])
+            return {**head, "asked": as_json(node), "found": None if np.isnan(measured) else value_json(measured)}
+        case Condition():
+            column = single.column(node.attribute, node.kind)
+            found = None if column is None else found_in(column, 0)
+            return {**head, "asked": as_json(node), "found": found, **_distance(node, column)}
+
+
+def found_in(column: Column, row: int) -> object:
+    """A row's value as JSON; None where it is missing."""
+    if column.missing()[row]:
+        return None
+    match column:
+        case StringColumn():
+            return column.values[column.codes[row]]
+        case NumberColumn():
+            return value_json(float(column.values[row]))
+        case DateColumn():
+            return text_of(int(column.values[row].astype("datetime64[us]").astype(np.int64)))
+        case BooleanColumn():
+            return bool(column.values[row])
+        case ListColumn():
+            return [column.values[code] for code in column.codes[column.offsets[row] : column.offsets[row + 1]]]
+        case GeoColumn():
+            return {"latitude": float(column.latitude[row]), "longitude": float(column.longitude[row])}
+
+
+def _words(found: object) -> str:
+    return "nothing" if found is None else show(found)
+
+
+def _distance(node: Condition, column: Column | None) -> dict[str, object]:
+    """How far away the customer is, where a distance was asked for."""
+    if not isinstance(node.value, Circle) or not isinstance(column, GeoColumn) or column.missing()[0]:
+        return {}
+    return {"distanceKm": round(float(distance_km(column.latitude[:1], column.longitude[:1], node.value)[0]), 3)}

@@ -1,0 +1,1 @@
+"""The operators, a module for each kind: a positive condition and a column become a check over the frame's rows."""

@@ -4,7 +4,7 @@ The package's whole interface stands here. It must not know stores, clocks or th
 """
 
 from segmentation.engine.criteria.evaluate import Evaluation, Override, condition_counts, evaluate
-from segmentation.engine.criteria.explain import explain, reasons
+from segmentation.engine.criteria.explain import explain, first_failure
 from segmentation.engine.criteria.graph import missing_names, order
 from segmentation.engine.criteria.parse import parse
 from segmentation.engine.criteria.prepared import Prepared
@@ -18,8 +18,8 @@ __all__ = [
     "condition_counts",
     "evaluate",
     "explain",
+    "first_failure",
     "missing_names",
     "order",
     "parse",
-    "reasons",
 ]

@@ -1,6 +1,7 @@
 """Why one customer matches a rule or not: the tree with what was asked, what was found, and true or false."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from segmentation.engine.criteria.operators.dates import text_of
 from segmentation.engine.criteria.operators.geo import distance_km
 from segmentation.engine.criteria.prepared import Prepared, pack
 from segmentation.engine.criteria.program import Program
-from segmentation.engine.criteria.render import as_json, sentence, value_json
+from segmentation.engine.criteria.render import SHOWN, as_json, sentence, value_json
 from segmentation.engine.criteria.rule import Rule
 from segmentation.engine.criteria.times import Zone, zone
 from segmentation.engine.criteria.tree import ROOT, Behaviour, Circle, Condition, Group, Node, Not, SegmentIs
@@ -28,7 +29,7 @@ from segmentation.engine.frame import (
 
 def explain(
     rule: Rule, frame: Frame, row: int, now: np.datetime64, memberships: Mapping[str, bool] | None = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Explain a rule for the customer of one row.
 
     Parameters
@@ -57,18 +58,23 @@ def explain(
     return _explain(rule.root, ROOT, program, single, zone(rule.time_zone))
 
 
-def reasons(explanation: Mapping[str, object]) -> list[str]:
-    """The sentences that decided: of the conditions that failed, with what was found, or else of those that held."""
-    matched = explanation["matched"]
-    children = explanation.get("children")
-    if not isinstance(children, list) or explanation["operator"] == "not":
-        found = "" if matched or "found" not in explanation else f", but found {_words(explanation['found'])}"
-        return [f"{explanation['text']}{found}"]
-    deciding = [child for child in children if child["matched"] == matched]
-    return [sentence for child in deciding for sentence in reasons(child)]
+def first_failure(explanation: Mapping[str, Any]) -> str:
+    """The first condition that failed, in words and with what was found; empty where the rule matched."""
+    if explanation["matched"]:
+        return ""
+    children = explanation.get("children", [])
+    match explanation.get("operator"):
+        case "all":
+            return next(first_failure(child) for child in children if not child["matched"])
+        case "any":
+            failures = [first_failure(child) for child in children[:SHOWN]]
+            return "; nor ".join(failures + ([f"{len(children) - SHOWN} more"] if len(children) > SHOWN else []))
+        case "not":
+            return f"{explanation['text']}{_found_words(children[0])}"
+    return f"{explanation['text']}{_found_words(explanation)}"
 
 
-def _explain(node: Node, path: str, program: Program, single: Prepared, place: Zone) -> dict[str, object]:
+def _explain(node: Node, path: str, program: Program, single: Prepared, place: Zone) -> dict[str, Any]:
     matched = bool(program.rows(program.add(node, place))[0])
     head: dict[str, object] = {"path": path, "text": sentence(node), "matched": matched}
     match node:
@@ -115,8 +121,10 @@ def found_in(column: Column, row: int) -> object:
             return {"latitude": float(column.latitude[row]), "longitude": float(column.longitude[row])}
 
 
-def _words(found: object) -> str:
-    return "nothing" if found is None else show(found)
+def _found_words(leaf: Mapping[str, Any]) -> str:
+    if "found" not in leaf:
+        return ""
+    return ", but nothing was found" if leaf["found"] is None else f", but found {show(leaf['found'])}"
 
 
 def _distance(node: Condition, column: Column | None) -> dict[str, object]:

@@ -43,7 +43,7 @@ def ratio(part: float, whole: float) -> float | None:
 
 def tidy(value: float) -> float:
     """A number without the dust of binary fractions."""
-    return float(f"{value:.12g}")
+    return float(f"{value:.15g}")
 
 
 def day_name(days: float) -> str:

@@ -22,6 +22,7 @@ MAX_BYTES = 290_000
 
 _TOPS = (50, 20, 10, 5, 2)
 _LISTED = 10
+_COUNTS = ("kind", "customers", "missing", "missingShare")
 
 _DISTRIBUTIONS = {
     "recency": ("number:recencyDays", "recencyDays", "days"),
@@ -33,10 +34,10 @@ _DISTRIBUTIONS = {
 
 
 def report(merged: Mapping[str, Any], segment_id: str, sizes_history: Mapping[str, int]) -> dict[str, Any]:
-    """`{segmentId, asOf, segmentSize, demographics, behaviors, metrics}` of one segment, `*` for everybody.
+    """`{segmentSize, demographics, behaviors, metrics}` of one segment, of everybody for `*`.
 
     `sizes_history` maps ISO days to sizes that were stored on them. At most `MAX_BYTES` of JSON: with very many
-    attributes fewer top values are listed, then histograms are left out, then attributes, and `shortened` says so.
+    attributes fewer top values are listed, then details of attributes are left out, which `shortened` says there.
     NotFound for a segment that was not measured.
     """
     partial = from_json(merged)
@@ -48,18 +49,15 @@ def report(merged: Mapping[str, Any], segment_id: str, sizes_history: Mapping[st
     result: dict[str, Any] = {}
     for top in _TOPS:
         result = {
-            "segmentId": segment_id,
-            "asOf": f"{partial.now.astype('datetime64[s]')}Z",
             "segmentSize": int(partial.sizes[row]),
             "demographics": _demographics(partial, row, top),
             "behaviors": _behaviors(partial, row, top),
             "metrics": metrics,
         }
-        if top < _TOPS[0]:
-            result["shortened"] = f"the {top} most frequent values of each attribute"
         if _bytes(result) <= MAX_BYTES:
             return result
-    return _cut(result)
+    rest = _bytes({**result, "demographics": {}})
+    return {**result, "demographics": _shortened(result["demographics"], MAX_BYTES - rest)}
 
 
 def attribute_statistics(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -200,18 +198,20 @@ def _bytes(result: Mapping[str, Any]) -> int:
     return len(json.dumps(result))
 
 
-def _cut(result: dict[str, Any]) -> dict[str, Any]:
-    """The report without histograms of attributes, and with as many attributes as there is room for."""
-    demographics = {
-        name: {key: value for key, value in described.items() if key != "histogram"}
-        for name, described in result["demographics"].items()
+def _shortened(demographics: Mapping[str, Any], room: int) -> dict[str, Any]:
+    """As many attributes with all their details as there is room for in bytes of JSON, the others with their counts."""
+    plain = {
+        name: {**{key: described[key] for key in _COUNTS}, "shortened": True}
+        for name, described in demographics.items()
     }
     kept: dict[str, Any] = {}
-    room = MAX_BYTES - _bytes({**result, "demographics": {}}) - 200
-    for name, described in demographics.items():
-        room -= _bytes({name: described}) + 2
+    for name, counts in plain.items():
+        room -= _bytes({name: counts})
+        if room >= 0:
+            kept[name] = counts
+    for name in kept:
+        room -= _bytes(demographics[name]) - _bytes(kept[name])
         if room < 0:
             break
-        kept[name] = described
-    shortened = f"{len(kept)} of {len(demographics)} attributes, without histograms"
-    return {**result, "demographics": kept, "shortened": shortened}
+        kept[name] = demographics[name]
+    return kept

@@ -96,6 +96,8 @@ def _environment(local: Local) -> dict[str, str]:
         "TMPDIR": str(local.directory / "tmp"),
         # Idle processes beyond the first of a function go after a minute: they hold memory and a copy of the layers.
         "LAMBDA_WARM_TTL_SECONDS": "60",
+        # Retries of a state machine wait a fiftieth of what they wait on AWS.
+        "SFN_WAIT_SCALE": "0.02",
         # Listeners on fixed ports that the project does not use and a second stack could not open.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

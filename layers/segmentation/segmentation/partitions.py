@@ -30,6 +30,9 @@ class Columns:
 
 EVERYTHING = Columns()
 
+_DATE_BEHIND = {"recencyDays": "lastOrderAt", "tenureDays": "firstOrderAt"}
+"""A feature that grows with time comes with the date that it is counted from."""
+
 
 def columns_of(definitions: Definitions) -> Columns:
     """What the rules read."""
@@ -40,6 +43,7 @@ def columns_of(definitions: Definitions) -> Columns:
             attributes |= set(definition.rule.attributes)
             for event, fields in definition.rule.events.items():
                 events.setdefault(event, set()).update(fields)
+    attributes |= {_DATE_BEHIND[name] for name in attributes & _DATE_BEHIND.keys()}
     return Columns(attributes, events)
 
 

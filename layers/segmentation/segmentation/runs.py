@@ -9,8 +9,6 @@ from segmentation.models.jobs import Job, JobKind, StartRun
 from segmentation.store import jobs, segments
 from segmentation.store.store import Store
 
-EVALUATE = "evaluate"
-
 
 def start(store: Store, request: StartRun, at: datetime) -> Job:
     """Re-evaluate segments over all customers. Raises NotFound for a segment that does not exist."""
@@ -39,23 +37,24 @@ def begin(
     return jobs.get(store.table, job_id)
 
 
-def plan(store: Store, request: dict[str, Any], at: datetime) -> dict[str, Any]:
+def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
     """First step: the partitions to evaluate. A scheduled run arrives without a job and gets one here.
 
-    `request` is what `begin` sent, or `{"scheduled": execution name}`.
+    `event` is `{"request": what begin sent or the schedule's input, "execution": name}`.
     """
+    request = event["request"]
     kind = request.get("kind") or "run"
-    job_id = request.get("jobId") or f"run-{request['scheduled']}"[:80]
+    job_id = request.get("jobId") or f"run-{event['execution']}"[:80]
     jobs.create(store.table, job_id, kind, at)
     partitions = list(range(store.partitions)) if request.get("partitions") is None else request["partitions"]
     wanted = request.get("segmentIds")
-    versions = {
-        segment.segmentId: segment.version
-        for segment in segments.all_segments(store.table, at)
-        if wanted is None or segment.segmentId in wanted
-    }
-    jobs.begin_step(store.table, job_id, EVALUATE, len(partitions), {"segments": versions, "startedAt": iso(at)})
+    versions = versions_of(store, wanted, at)
+    jobs.begin(store.table, job_id, len(partitions), {"segments": versions})
     item = {"jobId": job_id, "kind": kind, "segmentIds": wanted, "now": request.get("now")}
     return {**item, "partitions": [{**item, "partition": partition} for partition in partitions]}
 
 
+def versions_of(store: Store, wanted: Collection[str] | None, at: datetime) -> dict[str, int]:
+    """The versions that an evaluation begins with: its outcome is recorded only for segments that are still at theirs."""
+    known = segments.all_segments(store.table, at)
+    return {segment.segmentId: segment.version for segment in known if wanted is None or segment.segmentId in wanted}

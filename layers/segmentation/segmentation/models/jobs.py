@@ -11,9 +11,8 @@ JobStatus = Literal["awaiting_upload", "queued", "running", "succeeded", "failed
 
 
 class Progress(Output):
-    """Parts that are done, of all parts of the current step."""
+    """Parts that are done (chunks of a file, partitions of customers), of all parts of the job."""
 
-    step: str
     done: int
     total: int
 

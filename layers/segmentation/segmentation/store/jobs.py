@@ -9,7 +9,14 @@ from segmentation.errors import NotFound
 from segmentation.models.common import iso
 from segmentation.models.jobs import Job, JobKind, Progress
 from segmentation.store import cursor, keys
-from segmentation.store.table import ABSENT, PRESENT, Condition, ConditionFailed, Item, Table
+from segmentation.store.table import (
+    ABSENT,
+    PRESENT,
+    Condition,
+    ConditionFailed,
+    Item,
+    Table,
+)
 
 KEEP_SECONDS = 90 * 24 * 3600
 _SUMMED = ("rows", "accepted", "rejected", "entered", "left", "customers", "skipped")
@@ -60,9 +67,9 @@ def claim(table: Table, job_id: str, execution: str, at: datetime) -> bool:
     return True
 
 
-def begin_step(table: Table, job_id: str, step: str, total: int, details: Mapping[str, Any] | None = None) -> None:
-    """The job now works on `total` parts of `step`."""
-    changes: dict[str, Any] = {"status": "running", "step": step, "total": total}
+def begin(table: Table, job_id: str, total: int, details: Mapping[str, Any] | None = None) -> None:
+    """The job is planned: `total` parts are to be done, over all its steps."""
+    changes: dict[str, Any] = {"status": "running", "total": total}
     if details:
         changes["details"] = dict(details)
     table.update(keys.job(job_id), set=changes)
@@ -137,12 +144,10 @@ def _sums(parts: list[Item]) -> dict[str, int]:
 
 
 def _job(meta: Item, parts: list[Item]) -> Job:
-    step, total = meta.get("step"), meta.get("total", 0)
     progress = None
-    if step:
-        done = sum(part["SK"].startswith(f"{step.upper()}#") for part in parts)
-        ended = meta["status"] == "succeeded"
-        progress = Progress(step=step, done=total if ended else min(done, total), total=total)
+    if "total" in meta:
+        done = meta["total"] if meta["status"] == "succeeded" else min(len(parts), meta["total"])
+        progress = Progress(done=done, total=meta["total"])
     return Job(
         jobId=meta["jobId"],
         kind=meta["kind"],

@@ -181,6 +181,7 @@ def idempotency(operation: str, caller: str, token: str) -> Key:
 # -------------------------------------------------------------------- bucket
 
 IMPORTS = "imports/"
+MAPPING_SUFFIX = ".mapping.json"
 EXPORT_REQUESTS = "requests/exports/"
 DATASETS = ("customers", "orders", "events", "members")
 
@@ -205,6 +206,11 @@ def staged_source(job_id: str, chunk: int) -> str:
     return f"staging/{job_id}/source/chunk={chunk:05d}"
 
 
+def staging(job_id: str) -> str:
+    """Everything that an import works on until it ends."""
+    return f"staging/{job_id}/"
+
+
 def plan(job_id: str) -> str:
     return f"staging/{job_id}/plan.json"
 
@@ -219,6 +225,16 @@ def rejects(job_id: str) -> str:
 
 def upload(dataset: str, job_id: str, file_name: str) -> str:
     return f"{IMPORTS}{dataset}/job={job_id}/{quote(file_name)}"
+
+
+def mapping_beside(key: str) -> str:
+    """The mapping of one file."""
+    return f"{key}{MAPPING_SUFFIX}"
+
+
+def mapping_of(dataset: str) -> str:
+    """The mapping of all files of a dataset that have none of their own."""
+    return f"mappings/{dataset}.json"
 
 
 def export_request(job_id: str) -> str:

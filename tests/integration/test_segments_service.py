@@ -1,0 +1,236 @@
+"""Segments from creation to deletion, on moto: counts, versions, decisions, references."""
+
+import pytest
+from support.service import Service
+
+from segmentation import assignment, authoring, customers, members, segments
+from segmentation.errors import Conflict, InvalidCriteria, InvalidInput, NotFound, StaleVersion
+from segmentation.models.customers import PutCustomer
+from segmentation.models.segments import AssignCustomers, CreateSegment, CustomerIds, PreviewSegment, SegmentPatch
+
+GERMANS = [{"attribute": "country", "operator": "eq", "value": "DE"}]
+
+
+def put(service: Service, customer_id: str, **attributes: object) -> None:
+    customers.put(service.store, customer_id, PutCustomer(attributes=attributes), service.now)
+
+
+def create(service: Service, segment_id: str = "germans", criteria: object = GERMANS, **more: object) -> object:
+    request = CreateSegment(segmentName=segment_id.title(), segmentId=segment_id, criteria=criteria, **more)
+    return authoring.create(service.store, request, service.now)
+
+
+def ids(service: Service, segment_id: str) -> set[str]:
+    listed = members.list_members(service.store, segment_id, "members", 100, None, service.now)
+    return {member.customerId for member in listed.items}
+
+
+def count(service: Service, segment_id: str) -> int:
+    return segments.get(service.store, segment_id, service.now).customerCount
+
+
+@pytest.fixture
+def shop(service: Service) -> Service:
+    for number in range(10):
+        put(service, f"c{number}", country="DE" if number < 4 else "US", age=20 + number)
+    return service
+
+
+def test_a_new_segment_has_its_exact_count_at_once_and_its_members_after_the_run(shop: Service) -> None:
+    created = create(shop)
+    assert (created.customerCount, created.status) == (4, "evaluating")
+    shop.settle()
+    found = segments.get(shop.store, "germans", shop.now)
+    assert (found.customerCount, found.status) == (4, "active")
+    assert ids(shop, "germans") == {"c0", "c1", "c2", "c3"}
+
+
+def test_a_profile_written_by_the_api_moves_the_customer_at_once(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    put(shop, "c9", country="DE")
+    put(shop, "c0", country="FR")
+    assert ids(shop, "germans") == {"c1", "c2", "c3", "c9"}
+    shop.settle()
+    assert count(shop, "germans") == 4
+    listed = members.list_customer_segments(shop.store, "c9", 10, None, shop.now)
+    assert [item.segmentId for item in listed.items] == ["germans"]
+
+
+def test_counters_are_right_although_the_stream_delivers_twice(shop: Service) -> None:
+    from segmentation import changes
+
+    create(shop)
+    shop.settle()
+    changes.record(shop.store, shop.records())
+    changes.record(shop.store, shop.records()[-3:])
+    assert count(shop, "germans") == 4
+
+
+def test_a_customer_who_does_not_match_is_refused_with_the_condition_that_failed(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    result = assignment.assign(shop.store, "germans", AssignCustomers(customerIds=["c0", "c5", "nobody"]), shop.now)
+    assert (result.successCount, result.failedCount) == (1, 2)
+    assert any("c5" in error and "country" in error and "US" in error for error in result.errors)
+    assert any("nobody: there is no such customer" in error for error in result.errors)
+
+
+def test_an_override_includes_and_an_unassigned_customer_stays_out_after_the_next_run(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    assignment.assign(shop.store, "germans", AssignCustomers(customerIds=["c5"], override=True), shop.now)
+    assignment.unassign(shop.store, "germans", CustomerIds(customerIds=["c0"]), shop.now)
+    expected = {"c1", "c2", "c3", "c5"}
+    assert ids(shop, "germans") == expected
+    from segmentation import runs
+
+    runs.begin(shop.store, shop.now)
+    shop.settle()
+    assert ids(shop, "germans") == expected
+    assert count(shop, "germans") == 4
+    why = assignment.explain(shop.store, "germans", "c0", None, shop.now)
+    assert (why.member, why.matches, why.excluded) == (False, True, True)
+    assignment.assign(shop.store, "germans", AssignCustomers(customerIds=["c0"]), shop.now)
+    assert "c0" in ids(shop, "germans")
+
+
+def test_a_manual_segment_has_whom_people_assign(shop: Service) -> None:
+    created = create(shop, "friends", [], kind="manual")
+    shop.settle()
+    assert created.customerCount == 0
+    result = assignment.assign(shop.store, "friends", AssignCustomers(customerIds=["c1", "c2"], legalEntityId="gmbh"), shop.now)
+    assert result.successCount == 2
+    listed = members.list_members(shop.store, "friends", "members", 10, None, shop.now)
+    assert {(m.customerId, m.legalEntityId, m.source) for m in listed.items} == {("c1", "gmbh", "manual"), ("c2", "gmbh", "manual")}
+    assignment.unassign(shop.store, "friends", CustomerIds(customerIds=["c1"], legalEntityId="gmbh"), shop.now)
+    assert ids(shop, "friends") == {"c2"}
+
+
+def test_deactivating_empties_a_segment_and_activating_brings_everybody_back(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    assignment.assign(shop.store, "germans", AssignCustomers(customerIds=["c5"], override=True), shop.now)
+    authoring.update(shop.store, "germans", SegmentPatch(active=False), None, shop.now)
+    shop.settle()
+    assert ids(shop, "germans") == set()
+    assert segments.get(shop.store, "germans", shop.now).status == "inactive"
+    authoring.update(shop.store, "germans", SegmentPatch(active=True), None, shop.now)
+    shop.settle()
+    assert ids(shop, "germans") == {"c0", "c1", "c2", "c3", "c5"}
+
+
+def test_a_stale_version_is_refused_and_earlier_versions_stay_readable(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    older = [{"attribute": "age", "operator": "gte", "value": "25"}]
+    changed = authoring.update(shop.store, "germans", SegmentPatch(criteria=older), '"1"', shop.now)
+    assert (changed.version, changed.customerCount) == (2, 5)
+    with pytest.raises(StaleVersion, match="version 1"):
+        authoring.update(shop.store, "germans", SegmentPatch(segmentName="x"), '"1"', shop.now)
+    shop.settle()
+    assert segments.get(shop.store, "germans", shop.now, 1).criteria != changed.criteria
+    assert ids(shop, "germans") == {"c5", "c6", "c7", "c8", "c9"}
+
+
+def test_a_segment_that_others_use_is_deleted_by_force_only_and_pauses_them(shop: Service) -> None:
+    create(shop)
+    create(shop, "young", [{"segment": "germans", "operator": "member"}, {"attribute": "age", "operator": "lt", "value": 22}])
+    shop.settle()
+    assert ids(shop, "young") == {"c0", "c1"}
+    with pytest.raises(Conflict, match="young"):
+        segments.delete(shop.store, "germans", None, False, shop.now)
+    segments.delete(shop.store, "germans", None, True, shop.now)
+    shop.settle()
+    with pytest.raises(NotFound):
+        segments.get(shop.store, "germans", shop.now)
+    paused = segments.get(shop.store, "young", shop.now)
+    assert paused.status == "paused"
+    assert "germans" in (paused.statusReason or "")
+    assert ids(shop, "young") == {"c0", "c1"}
+    create(shop)
+    shop.settle()
+    assert ids(shop, "germans") == {"c0", "c1", "c2", "c3"}
+
+
+def test_a_circle_of_segments_is_refused_with_its_path(shop: Service) -> None:
+    create(shop)
+    create(shop, "other", [{"segment": "germans", "operator": "member"}])
+    with pytest.raises(InvalidCriteria, match="germans"):
+        authoring.update(shop.store, "germans", SegmentPatch(criteria=[{"segment": "other", "operator": "member"}]), None, shop.now)
+
+
+def test_a_preview_counts_conditions_and_who_would_join_and_leave(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    rule = {"any": [{"attribute": "country", "operator": "eq", "value": "US"}, {"attribute": "age", "operator": "lte", "value": 20}]}
+    seen = authoring.preview(shop.store, PreviewSegment(criteria=rule, segmentId="germans"), shop.now)
+    assert (seen.customerCount, seen.totalCustomers, seen.share) == (7, 10, 0.7)
+    assert (seen.joins, seen.leaves) == (6, 3)
+    assert sorted(condition.count for condition in seen.conditions) == [1, 6, 7]
+
+
+def test_an_erased_customer_is_gone_from_table_history_and_files(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    customers.erase(shop.store, "c0", shop.now)
+    with pytest.raises(NotFound):
+        customers.get(shop.store, "c0", shop.now)
+    assert "c0" not in ids(shop, "germans")
+    shop.settle()
+    assert count(shop, "germans") == 3
+    left = [key for key in shop.store.files.list("snapshot/") if b"c0" in shop.store.files.get(key)]
+    assert left == []
+    items = shop.dynamodb.scan(TableName="segmentation")["Items"]
+    # The tombstone that tells the stream of the exit is the last trace; it expires within the hour.
+    assert {i["SK"]["S"].split("#")[0] for i in items if i.get("customerId", {}).get("S") == "c0"} <= {"CUSTOMER"}
+
+
+def test_ids_with_signs_and_emoji_work_everywhere(shop: Service) -> None:
+    odd = ["a#b", "a/b", "🛒 cart", "per%cent", "quo'te\"s"]
+    for customer_id in odd:
+        put(shop, customer_id, country="DE")
+    create(shop)
+    shop.settle()
+    assert set(odd) <= ids(shop, "germans")
+    for customer_id in odd:
+        assert members.list_customer_segments(shop.store, customer_id, 10, None, shop.now).items
+        assert customers.get(shop.store, customer_id, shop.now).attributes == {"country": "DE"}
+    result = assignment.unassign(shop.store, "germans", CustomerIds(customerIds=odd), shop.now)
+    assert result.successCount == len(odd)
+    assert count_after(shop) == 4
+
+
+def count_after(service: Service) -> int:
+    service.settle()
+    return count(service, "germans")
+
+
+def test_requests_to_the_table_are_few(shop: Service) -> None:
+    for number in range(100):
+        put(shop, f"x{number}", country="DE")
+    create(shop)
+    shop.settle()
+    with shop.counted() as made:
+        members.list_customer_segments(shop.store, "c0", 100, None, shop.now)
+    assert made == ["Query"]
+    with shop.counted() as made:
+        assignment.assign(
+            shop.store, "germans", AssignCustomers(customerIds=[f"x{n}" for n in range(96)] + ["c5", "c6", "c7", "c8"], override=True), shop.now
+        )
+    assert len(made) <= 10
+    with shop.counted() as made:
+        segments.analyze(shop.store, "germans", None)
+    assert made == ["GetItem"]
+
+
+def test_a_name_that_nobody_knows_is_an_error_when_the_rule_is_saved(shop: Service) -> None:
+    with pytest.raises(InvalidCriteria, match="colour"):
+        create(shop, "x", [{"attribute": "colour", "operator": "eq", "value": "red"}])
+    with pytest.raises(InvalidInput, match="criteria"):
+        create(shop, "x", GERMANS, kind="manual")
+    with pytest.raises(InvalidInput, match="Mars"):
+        create(shop, "x", GERMANS, timeZone="Mars/Olympus")
+    create(shop)
+    with pytest.raises(Conflict, match="taken"):
+        create(shop)

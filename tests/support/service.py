@@ -1,0 +1,208 @@
+"""The service in one process: the real use cases over moto's table and bucket, and the state machines driven step by step.
+
+`Service.settle()` plays what the cloud does by itself: dropped files start imports, started runs are carried out, the table's stream is
+recorded. Faults can be put between steps: deliver twice, stop half-way, call a worker again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto import mock_aws
+from samcli.yamlhelper import yaml_parse
+
+from segmentation import changes, exports, finishing, import_jobs, partition_runs, runs
+from segmentation.errors import SegmentationError
+from segmentation.store.files import Files
+from segmentation.store.store import Store
+from segmentation.store.table import Table
+from segmentation.store.workflows import Workflows
+
+ROOT = Path(__file__).parents[2]
+REGION = "eu-central-1"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class RecordedWorkflows(Workflows):
+    """Remembers what was started; a name starts once."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def start(self, machine: str, execution: str, payload: Mapping[str, Any]) -> None:
+        self.started.setdefault(execution, (machine, json.loads(json.dumps(payload))))
+
+
+@dataclass
+class Service:
+    """The store and the clients under it. `now` is the clock that every step sees."""
+
+    store: Store
+    workflows: RecordedWorkflows
+    dynamodb: Any
+    streams: Any
+    s3: Any
+    now: datetime = NOW
+    dropped: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    _done: set[str] = field(default_factory=set)
+    _read: int = 0
+    _executions: int = 0
+
+    def drop(self, key: str, body: bytes | str, mapping: Mapping[str, Any] | None = None) -> None:
+        """Put a file into the bucket, its mapping first."""
+        if mapping is not None:
+            self.store.files.put(f"{key}.mapping.json", json.dumps(mapping).encode())
+        self.store.files.put(key, body.encode() if isinstance(body, str) else body)
+        self.dropped.append(key)
+
+    def settle(self) -> None:
+        """Carry out everything that was dropped or started, until nothing is left."""
+        while self.dropped or self.workflows.started.keys() - self._done:
+            while self.dropped:
+                self.deliver(self.dropped.pop(0))
+            for execution in [name for name in self.workflows.started if name not in self._done]:
+                self._done.add(execution)
+                machine, payload = self.workflows.started[execution]
+                if machine == "resegment":
+                    self.resegment(payload)
+                else:
+                    self.import_file(payload)
+        self.record()
+
+    def event(self, key: str) -> dict[str, Any]:
+        """The EventBridge event of an object that was created."""
+        found = self.s3.head_object(Bucket=self.store.files.bucket, Key=key)
+        detail = {
+            "bucket": {"name": self.store.files.bucket},
+            "object": {
+                "key": key,
+                "size": found["ContentLength"],
+                "etag": found["ETag"].strip('"'),
+                "version-id": found.get("VersionId", "null"),
+                "sequencer": "0062E99A88DC407460",
+            },
+        }
+        return {"id": "11111111-2222-3333-4444-555555555555", "source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+    def deliver(self, key: str) -> dict[str, Any]:
+        """What the rules do with an object that was created."""
+        event = self.event(key)
+        if key.startswith("requests/exports/"):
+            return exports.write_export(self.store, event, self.now)
+        return self.import_file(event)
+
+    def import_file(self, event: dict[str, Any], execution: str = "") -> dict[str, Any]:
+        """The state machine ImportFile. An execution of the same name is one that was redriven."""
+        state = dict(event)
+        self._executions += 1
+        asked = {"event": event, "execution": execution or f"execution-{self._executions}"}
+        try:
+            state["plan"] = plan = import_jobs.plan(self.store, asked, self.now)
+        except SegmentationError as error:
+            state["error"] = caught(error)
+            return import_jobs.finish(self.store, state, self.now)
+        if plan["skip"]:
+            return {"status": "skipped"}
+        state["chunks"] = {"failures": self._map(plan["chunks"], "chunk", self.import_chunk)}
+        if not state["chunks"]["failures"]:
+            state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
+        return import_jobs.finish(self.store, state, self.now)
+
+    def resegment(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The state machine Resegment."""
+        state = dict(payload)
+        state["plan"] = plan = runs.plan(self.store, {"request": payload, "execution": "nightly"}, self.now)
+        state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
+        return finishing.finish_run(self.store, state, self.now)
+
+    def import_chunk(self, item: dict[str, Any]) -> Any:
+        return import_jobs.chunk(self.store, item["jobId"], item["chunk"], self.now)
+
+    def evaluate_partition(self, item: dict[str, Any]) -> Any:
+        return partition_runs.evaluate(self.store, partition_runs.Task.of(item), self.now)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records of the table's stream so far, as Lambda receives them."""
+        arn = self.dynamodb.describe_table(TableName=self.store.table.name)["Table"]["LatestStreamArn"]
+        found: list[dict[str, Any]] = []
+        for shard in self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+            iterator = self.streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+            while iterator:
+                page = self.streams.get_records(ShardIterator=iterator, Limit=1000)
+                found += page["Records"]
+                iterator = page.get("NextShardIterator") if page["Records"] else None
+        return found
+
+    def record(self) -> int:
+        """Deliver what the stream holds since the last time."""
+        found = self.records()
+        new, self._read = found[self._read :], len(found)
+        return changes.record(self.store, new)
+
+    def wait(self, hours: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(hours=hours)
+
+    @contextmanager
+    def counted(self) -> Iterator[list[str]]:
+        """Names of the DynamoDB requests made inside the block."""
+        begin = len(self.requests)
+        made: list[str] = []
+        yield made
+        made += self.requests[begin:]
+
+    def _map(self, items: list[dict[str, Any]], part: str, work: Any) -> list[dict[str, Any]]:
+        failures = []
+        for item in items:
+            try:
+                work(item)
+            except SegmentationError as error:
+                found = caught(error)
+                failures.append({part: item[part], "error": found["Error"], "cause": found["Cause"]})
+        return failures
+
+
+def caught(error: SegmentationError) -> dict[str, str]:
+    """An error of a worker as Step Functions catches it."""
+    cause = {"errorMessage": error.message, "errorType": type(error).__name__}
+    return {"Error": type(error).__name__, "Cause": json.dumps(cause)}
+
+
+def template() -> dict[str, Any]:
+    """The deployed template, CloudFormation's short forms included."""
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+@contextmanager
+def running(partitions: int = 3) -> Iterator[Service]:
+    """A fresh service on moto, with the table that the template describes."""
+    with mock_aws():
+        config = Config(region_name=REGION, parameter_validation=False)
+        dynamodb = boto3.client("dynamodb", config=config)
+        s3 = boto3.client("s3", config=config)
+        declared = template()["Resources"]["Table"]["Properties"]
+        dynamodb.create_table(
+            TableName="segmentation",
+            BillingMode=declared["BillingMode"],
+            KeySchema=declared["KeySchema"],
+            AttributeDefinitions=declared["AttributeDefinitions"],
+            GlobalSecondaryIndexes=declared["GlobalSecondaryIndexes"],
+            StreamSpecification={"StreamEnabled": True, **declared["StreamSpecification"]},
+        )
+        s3.create_bucket(Bucket="segmentation", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket="segmentation", VersioningConfiguration={"Status": "Enabled"})
+        workflows = RecordedWorkflows()
+        store = Store(Table(dynamodb, "segmentation"), Files(s3, "segmentation"), workflows, partitions)
+        service = Service(store, workflows, dynamodb, boto3.client("dynamodbstreams", config=config), s3)
+        dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: service.requests.append(model.name))
+        yield service

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import FieldError, InvalidFile
@@ -22,13 +29,13 @@ DATE_DIRECTIVES = frozenset("YymdbBHIMSfpz%")
 MAX_MAPPING_BYTES = 64 * 2**10
 MAX_COLUMNS = 500
 ONE_BYTE_ENCODINGS = frozenset(
-    "ascii cp437 cp850 cp852 cp866 koi8-r koi8-u mac-roman".split()
+    ["ascii", "cp437", "cp850", "cp852", "cp866", "koi8-r", "koi8-u", "mac-roman"]
     + [f"cp125{n}" for n in range(9)]
     + [f"iso8859-{n}" for n in range(1, 17) if n != 12]
 )
 """Encodings whose bytes below 128 are ASCII: a file can be cut at line ends without decoding it."""
 WIDE_ENCODINGS = frozenset(
-    "utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be shift_jis cp932 euc_jp gbk gb18030 big5 euc_kr cp949".split()
+    ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "shift_jis", "cp932", "euc_jp", "gbk", "gb18030", "big5", "euc_kr", "cp949"]
 )
 UTF8 = "utf-8"
 
@@ -113,6 +120,8 @@ class ImportMapping(Parsing):
         twice = sorted(set(self.columns) & set(self.constants))
         if twice:
             raise ValueError(f"{twice[0]!r} is both in columns and in constants")
+        if self.orderIdFrom and "orderId" in {*self.columns, *self.constants}:
+            raise ValueError("orderId is given and orderIdFrom is set: keep one of them")
         ignored = sorted(set(self.columns.values()) & set(self.ignore))
         if ignored:
             raise ValueError(f"the column {ignored[0]!r} is both used and ignored")
@@ -148,18 +157,22 @@ class CreateImport(Strict):
 
 
 class FileFormat(Strict):
-    """What the bytes of a source are. `fields` counts the columns of a CSV file."""
+    """What the bytes of the chunks are. `original` is the encoding of the file itself; `fields` counts the columns of CSV."""
 
     format: Format
     gzip: bool = False
     encoding: str = UTF8
+    original: str = UTF8
     delimiter: str = ","
     header: bool = True
     fields: int = 0
 
 
 class PlannedColumn(Strict):
-    """A column of the file and what becomes of it: `target` is its name in staged files, `name` the bare one."""
+    """A column of the file and what becomes of it: `target` is its name in staged files, `name` the bare one.
+
+    `position` counts from 0; -1 stands for a constant of the mapping.
+    """
 
     source: str
     position: int

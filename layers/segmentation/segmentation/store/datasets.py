@@ -12,6 +12,8 @@ from segmentation.errors import FieldError, InvalidFile
 from segmentation.models.imports import Dataset, ImportMapping
 
 MAX_NAME_CHARACTERS = 64
+CONSTANT = -1
+"""Position of a column that the mapping makes and the file does not have."""
 SEGMENT_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 
@@ -49,7 +51,7 @@ class Known:
 
 @dataclass(frozen=True)
 class FileColumn:
-    """A column as the file has it. `kind` is given where the format is typed (Parquet) or a sample has told."""
+    """A column as the file has it; `position` counts from 0."""
 
     source: str
     position: int
@@ -132,13 +134,14 @@ def match(dataset: Dataset, sources: Sequence[FileColumn], mapping: ImportMappin
     chosen = {target: by_source[source] for target, source in mapping.columns.items()}
     free = [column for column in sources if column.source and column.source not in mapping.ignore]
     taken = {column.source for column in chosen.values()}
+    chosen |= {target: FileColumn(target, CONSTANT) for target in mapping.constants}
     for target, description in known.items():
-        if target not in chosen and target not in mapping.constants:
+        if target not in chosen and not (target == "orderId" and mapping.orderIdFrom):
             found = _by_synonym(description, [column for column in free if column.source not in taken])
             if found is not None:
                 chosen[target] = found
                 taken.add(found.source)
-    _require_targets(dataset, set(chosen) | set(mapping.constants), mapping, sources)
+    _require_targets(dataset, set(chosen), mapping, sources)
     matched = [
         Matched(column.source, column.position, target, target, known[target].role)
         for target, column in chosen.items()
@@ -149,7 +152,7 @@ def match(dataset: Dataset, sources: Sequence[FileColumn], mapping: ImportMappin
     rest += [(column, column.source) for column in free if column.source not in taken]
     if prefix is not None:
         matched += _extras(dataset, prefix, rest)
-    read = {column.source for column in matched}
+    read = {column.source for column in matched if column.position != CONSTANT}
     return matched, [column.source for column in sources if column.source not in read]
 
 
@@ -171,6 +174,11 @@ def _extras(dataset: Dataset, prefix: str, columns: Iterable[tuple[FileColumn, s
             raise InvalidFile(
                 f"the column {wanted!r} has the name of a feature that is computed from orders; rename it with "
                 f'"columns": {{"{name}Imported": "{column.source}"}} in the mapping or list it under "ignore"'
+            )
+        if name in KNOWN[dataset]:
+            raise InvalidFile(
+                f"the column {wanted!r} has the name of the known column {name}, which another column of the file has become; "
+                'list it under "ignore" in the mapping or rename it with "columns"'
             )
         if name in extras:
             raise InvalidFile(
@@ -203,8 +211,10 @@ def _require_sources(by_source: Mapping[str, FileColumn], mapping: ImportMapping
 def _require_targets(dataset: Dataset, present: set[str], mapping: ImportMapping, sources: Sequence[FileColumn]) -> None:
     missing = [name for name, column in KNOWN[dataset].items() if column.required and name not in present]
     if dataset == "orders":
-        if mapping.orderIdFrom and "orderId" in missing:
+        if mapping.orderIdFrom:
             missing.remove("orderId")
+            if mapping.orderIdFrom != "row":
+                missing += [part for part in mapping.orderIdFrom if part not in present and part not in missing]
         if "amount" not in present and not {"quantity", "unitPrice"} <= present:
             missing.append("amount (or quantity and unitPrice)")
     if missing:

@@ -14,7 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from segmentation.store.columns import Checked, Flags, Problem, as_text, flags, keep, number
+from segmentation.store.columns import (
+    Checked,
+    Flags,
+    Problem,
+    as_text,
+    flags,
+    keep,
+    number,
+)
 
 Instants = NDArray[np.datetime64]
 Whole = NDArray[np.int64]
@@ -25,7 +33,7 @@ _ISO = (
     r"(?P<Y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)"
     r"(?:[T ](?P<H>\d\d)(?::?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?\s?(?P<z>Z|z|[+-]\d\d(?::?\d\d)?)?)?"
 )
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})",
     "y": r"(?P<y>\d\d)",

@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from segmentation.errors import InvalidFile
-from segmentation.models.imports import UTF8, WHITESPACE, WIDE_ENCODINGS, FileFormat, Format, ImportMapping
+from segmentation.models.imports import (
+    UTF8,
+    WHITESPACE,
+    WIDE_ENCODINGS,
+    FileFormat,
+    Format,
+    ImportMapping,
+)
 
 BLOCK_BYTES = 8 * 2**20
 MAX_UNPACKED_BYTES = 64 * 2**30
@@ -108,7 +115,7 @@ def detect(head: bytes, key: str, gzip: bool, mapping: ImportMapping) -> tuple[F
     kind = mapping.format or _text_format(text, key)
     if kind == "jsonl" and text.lstrip().startswith(b"["):
         raise InvalidFile(f"{key!r} is a JSON array; JSON Lines has one object on each line and no brackets around them")
-    return FileFormat(format=kind, gzip=gzip, encoding=encoding, header=mapping.has_header), len(bom)
+    return FileFormat(format=kind, gzip=gzip, encoding=encoding, original=encoding, header=mapping.has_header), len(bom)
 
 
 def detect_delimiter(head: bytes, mapping: ImportMapping) -> str:
@@ -123,9 +130,9 @@ def detect_delimiter(head: bytes, mapping: ImportMapping) -> str:
     return best if scores[best] > (0.0, 0) else ","
 
 
-def unquoted(file_format: FileFormat) -> bool:
-    """Formats in which quotes have no meaning for where a record ends."""
-    return file_format.format == "jsonl" or file_format.delimiter == WHITESPACE
+def quoting(file_format: FileFormat) -> str | None:
+    """The delimiter where quotes may hide the end of a record, None where they mean nothing."""
+    return None if file_format.format == "jsonl" or file_format.delimiter == WHITESPACE else file_format.delimiter
 
 
 def _text_format(text: bytes, key: str) -> Format:

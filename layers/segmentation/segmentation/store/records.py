@@ -49,7 +49,7 @@ class RecordScanner:
             # It may be half of a CR LF.
             block, self._held = block[:-1], b"\r"
         if not block:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+            return self._rest(final)
         data = np.frombuffer(block, dtype=np.uint8)
         ends = self._line_ends(block, data)
         if self._quoting and (self.inside_quotes or b'"' in block):
@@ -63,6 +63,13 @@ class RecordScanner:
         if len(ends):
             self.start = int(ends[-1])
         return ends, content
+
+    def _rest(self, final: bool) -> tuple[Positions, Flags]:
+        """The record that the stream's end cuts off, where there is one."""
+        if not final or self.start == self._done:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        self.start = self._done
+        return np.array([self._done]), np.array([self._quoting or self._filled])
 
     def _line_ends(self, block: bytes, data: NDArray[np.uint8]) -> Positions:
         ends = data == _LF

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from segmentation.store.writers import neutralised
+
 HEADER = b"row,field,value,reason\r\n"
 """First line of the joined reject file; the files of single chunks come without it."""
 
 MAX_VALUE_CHARACTERS = 200
-_FORMULA = r"^[\s]*[=+\-@\t\r|]"
-_PLAIN_NUMBER = r"^[+-]?[0-9.,]+$"
 
 
 class Rejects:
@@ -35,6 +35,10 @@ class Rejects:
         """A single reason."""
         self.add(np.array([row], dtype=np.int64), field, pa.array([value[:MAX_VALUE_CHARACTERS]], pa.string()), reason)
 
+    def extend(self, other: "Rejects") -> None:
+        """Take over what another collection holds."""
+        self._tables.extend(other._tables)
+
     def rows(self) -> NDArray[np.int64]:
         """Distinct record numbers, ascending."""
         if not self._tables:
@@ -47,17 +51,11 @@ class Rejects:
             return b""
         table = pa.concat_tables(self._tables).combine_chunks()
         table = table.take(pa.array(np.argsort(table["row"].to_numpy(), kind="stable")))
-        table = table.set_column(2, "value", safe_cells(table["value"]))
-        table = table.set_column(1, "field", safe_cells(table["field"]))
+        for position, name in ((1, "field"), (2, "value")):
+            table = table.set_column(position, name, neutralised(table[name]))
         sink = io.BytesIO()
         pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(include_header=False, eol="\r\n"))
         return sink.getvalue()
-
-
-def safe_cells(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front; plain numbers stay as they are."""
-    risky = pc.and_not(pc.match_substring_regex(values, _FORMULA), pc.match_substring_regex(values, _PLAIN_NUMBER))
-    return pc.if_else(risky, pc.binary_join_element_wise("'", values, ""), values)
 
 
 def join(chunks: Sequence[bytes]) -> bytes:

@@ -1,0 +1,81 @@
+"""Accepted rows on their way to the partitions: split, written as Parquet, put into the bucket. It knows no dataset."""
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from segmentation.store import keys
+from segmentation.store.files import Files
+
+HELD_BYTES = 128 * 2**20
+"""Rows that are gathered before they are compressed: more makes better row groups, less makes smaller workers."""
+
+_UPLOADS = 8
+
+
+class Stager:
+    """Collects the accepted rows of one chunk. Same rows in the same order: same keys, same bytes."""
+
+    def __init__(self, files: Files, job_id: str, chunk: int) -> None:
+        self._files = files
+        self._job_id = job_id
+        self._chunk = chunk
+        self._tables: list[pa.Table] = []
+        self._partitions: list[NDArray[np.int32]] = []
+        self._held = 0
+        self._sinks: dict[int, io.BytesIO] = {}
+        self._writers: dict[int, pq.ParquetWriter] = {}
+        self.rows = 0
+        """Rows added so far."""
+
+    def add(self, table: pa.Table, partitions: NDArray[np.int32]) -> None:
+        """`partitions[i]` is where row i belongs."""
+        self.rows += table.num_rows
+        if table.num_rows:
+            self._tables.append(table)
+            self._partitions.append(partitions)
+            self._held += table.nbytes
+        if self._held > HELD_BYTES:
+            self._compress()
+
+    def finish(self) -> tuple[int, ...]:
+        """Put one file per partition and return the partitions, ascending."""
+        self._compress()
+        for writer in self._writers.values():
+            writer.close()
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            list(pool.map(self._put, self._sinks))
+        return tuple(sorted(self._sinks))
+
+    def _compress(self) -> None:
+        if not self._tables:
+            return
+        table = pa.concat_tables(self._tables)
+        partitions = np.concatenate(self._partitions)
+        self._tables, self._partitions, self._held = [], [], 0
+        for partition, part in _split(table, partitions):
+            if partition not in self._writers:
+                self._sinks[partition] = io.BytesIO()
+                self._writers[partition] = pq.ParquetWriter(
+                    self._sinks[partition], table.schema, compression="zstd", compression_level=1, write_statistics=False
+                )
+            self._writers[partition].write_table(part)
+
+    def _put(self, partition: int) -> None:
+        data = self._sinks[partition].getvalue()
+        self._files.put(keys.staged_chunk(self._job_id, partition, self._chunk), data)
+
+
+def _split(table: pa.Table, partitions: NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each partition, in their order."""
+    order = np.argsort(partitions, kind="stable")
+    table = table.combine_chunks().take(pa.array(order))
+    ordered = partitions[order]
+    bounds = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1, [len(ordered)]))
+    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        yield int(ordered[begin]), table.slice(begin, end - begin)

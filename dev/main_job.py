@@ -105,12 +105,12 @@ def import_jobs(client: Client) -> dict[str, Json]:
 
 
 def progress(job: Json) -> str:
-    """One line about an import: `running: import 1 of 2`, or its counts once it has ended."""
+    """One line about an import: `running: 3 of 10 parts done`, or its counts once it has ended."""
     if job["status"] == "succeeded":
         counts = job["counts"]
         return f"imported: {counts.get('accepted', 0):,} rows, {counts.get('rejected', 0):,} rejected with reasons"
-    step = job.get("progress")
-    return f"{job['status']}: {step['step']} {step['done']} of {step['total']}" if step else str(job["status"])
+    parts = job.get("progress")
+    return f"{job['status']}: {parts['done']} of {parts['total']} parts done" if parts else str(job["status"])
 
 
 def object_key(dataset: str) -> str:

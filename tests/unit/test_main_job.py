@@ -59,7 +59,7 @@ class Api(Client):
 
     def _advance(self, job: Json) -> None:
         if job["status"] == "queued":
-            job |= {"status": "running", "progress": {"step": "import", "done": 1, "total": 2}}
+            job |= {"status": "running", "progress": {"done": 3, "total": 10}}
         elif self.fails and self.fails in job["details"]["key"]:
             job |= {"status": "failed", "error": "the file is empty"}
         else:
@@ -81,7 +81,7 @@ def test_a_fresh_stack_gets_files_after_their_mappings_and_every_segment(
     ]
     assert list(api.segments) == [segment["segmentId"] for segment in SEGMENTS]
     said = capsys.readouterr().out
-    assert "running: import 1 of 2" in said and "imported: 990 rows, 10 rejected with reasons" in said
+    assert "running: 3 of 10 parts done" in said and "imported: 990 rows, 10 rejected with reasons" in said
     assert "Champions                        1,250         25.0%       50.0%  C0000007" in said
     assert "Base URL: http://api" in said and said.count("curl") >= 4
 

@@ -39,7 +39,7 @@ def batches(
     for partition in partitions:
         rows = 0
         lookup: Lookup | None = None
-        for members in batched(members_of(partition), BATCH):
+        for members in batched(members_of(partition), BATCH, strict=False):
             columns = _membership_columns(members)
             if names:
                 lookup = lookup or Lookup(load(partition, tuple(names.values())))

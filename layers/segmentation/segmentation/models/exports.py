@@ -21,15 +21,12 @@ class CreateExport(Input):
     """A segment's members as a file."""
 
     segmentId: SegmentId
-    columns: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=128)]],
-        Field(
-            min_length=1,
-            max_length=MAX_COLUMNS,
-            default_factory=lambda: ["customerId", "since"],
-            description="customerId, since, source, legalEntityId, segmentId, attributes, features; in this order",
-        ),
-    ]
+    columns: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+        default_factory=lambda: ["customerId", "since"],
+        min_length=1,
+        max_length=MAX_COLUMNS,
+        description="customerId, since, source, legalEntityId, segmentId, attributes, features; in this order",
+    )
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     gzip: bool = Field(default=False, description="Compress CSV or JSON Lines; Parquet is compressed anyway")
     fileName: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,127}$")] | None = Field(

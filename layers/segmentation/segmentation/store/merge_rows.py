@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from segmentation.errors import InvalidFile
 from segmentation.store.event_ids import content_ids
 from segmentation.store.merge_customers import positions
-from segmentation.store.snapshot import EVENT_SCHEMA, EXTRA, ORDER_SCHEMA, PROPERTY, Snapshot
-from segmentation.store.snapshot_columns import INSTANT, canonical, differs, integers, join, single
+from segmentation.store.snapshot import (
+    EXTRA,
+    PROPERTY,
+    Snapshot,
+)
+from segmentation.store.snapshot_columns import (
+    INSTANT,
+    canonical,
+    differs,
+    integers,
+    join,
+    single,
+)
 
 Keys = NDArray[np.int64]
 Rows = NDArray[np.int64]
@@ -34,7 +45,7 @@ def merge_orders(snapshot: Snapshot, staged: pa.Table) -> tuple[Snapshot, int, i
     ids = [single(stored.column("orderId")).take(pa.array(candidates)), _text(staged, "orderId")]
     stored_keys, keys = _keys([_owners(stored)[candidates], owner], [ids])
     distinct, order = np.unique(keys, return_inverse=True)
-    lines = _aligned(staged, stored, ORDER_SCHEMA, EXTRA)
+    lines = _aligned(staged, stored, EXTRA)
     lines = _put(lines, "customer", pa.array(owner, pa.int32()))
     lines = _put(lines, "orderedAt", _earliest(lines, order, len(distinct)))
 
@@ -65,7 +76,7 @@ def merge_events(snapshot: Snapshot, staged: pa.Table) -> tuple[Snapshot, int]:
     _require("events", staged, ("event", "occurredAt"))
     stored = snapshot.events
     owner = positions(snapshot, single(staged.column("customerId")))
-    rows = _put(_aligned(staged, stored, EVENT_SCHEMA, PROPERTY), "customer", pa.array(owner, pa.int32()))
+    rows = _put(_aligned(staged, stored, PROPERTY), "customer", pa.array(owner, pa.int32()))
     rows = _put(rows, "eventId", _event_ids(rows))
     candidates = _rows_of(stored, owner, snapshot.customers.num_rows)
     texts = [
@@ -119,7 +130,7 @@ def _codes(texts: pa.Array) -> NDArray[np.int64]:
     return integers(texts.dictionary_encode().indices)
 
 
-def _aligned(staged: pa.Table, stored: pa.Table, schema: pa.Schema, prefix: str) -> pa.Table:
+def _aligned(staged: pa.Table, stored: pa.Table, prefix: str) -> pa.Table:
     """The staged rows with the columns of the stored table first, then new ones; what a side lacks is missing."""
     rows = staged.num_rows
     columns: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""From a dropped file to staged rows: planning an import, and reading one chunk of it. Jobs and the catalogue are kept elsewhere."""
+"""From a dropped file to staged rows: planning an import, and reading one chunk of it. Jobs and the catalogue are
+kept elsewhere."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,12 +26,14 @@ def dataset_of(key: str) -> Dataset:
         if key.startswith(f"{keys.IMPORTS}{dataset}/"):
             return dataset
     raise InvalidFile(
-        f"{key!r} lies in the unknown folder {folder!r}; drop files under {', '.join(keys.IMPORTS + name + '/' for name in datasets)}"
+        f"{key!r} lies in the unknown folder {folder!r}; drop files under "
+        f"{', '.join(keys.IMPORTS + name + '/' for name in datasets)}"
     )
 
 
 def mapping_of(store: Store, key: str) -> ImportMapping:
-    """The mapping beside the file, else the one of its dataset, else none. Raises InvalidFile for one that is not valid."""
+    """The mapping beside the file, else the one of its dataset, else none. Raises InvalidFile for one that is not
+    valid."""
     for mapping_key in (f"{key}{MAPPING_SUFFIX}", f"mappings/{dataset_of(key)}.json"):
         try:
             return parse_mapping(store.files.get(mapping_key), mapping_key)
@@ -42,7 +45,8 @@ def mapping_of(store: Store, key: str) -> ImportMapping:
 def plan_import(store: Store, job_id: str, key: str, known: Mapping[str, Kind], now: datetime) -> ImportPlan:
     """Read a dropped file once and decide how it is imported; the plan is kept for the workers.
 
-    `known` holds the kinds of the dataset's own columns by bare name: attributes of customers, extra fields of orders or
+    `known` holds the kinds of the dataset's own columns by bare name: attributes of customers, extra fields of
+    orders or
     events. Raises NotFound where the file is gone and InvalidFile where it cannot be read at all.
     """
     dataset = dataset_of(key)
@@ -75,13 +79,15 @@ def import_chunk(store: Store, job_id: str, chunk: int) -> ChunkResult:
             events.update(accepted.table["event"].unique().to_pylist())
             if len(events) > MAX_EVENT_NAMES:
                 raise InvalidFile(
-                    f"{plan.key!r} has more than {MAX_EVENT_NAMES} different events, {sorted(events)[0][:64]!r} among them; "
+                    f"{plan.key!r} has more than {MAX_EVENT_NAMES} different events, {sorted(events)[0][:64]!r} "
+                    "among them; "
                     "a name of an event is a kind of behaviour, put what differs into a property"
                 )
     rejected = len(rejects.rows())
     if stager.rows + rejected != planned.records:
         raise InvalidFile(
-            f"{plan.key!r}, chunk {chunk}: {stager.rows + rejected} records were read where {planned.records} were counted; "
+            f"{plan.key!r}, chunk {chunk}: {stager.rows + rejected} records were read where {planned.records} "
+            "were counted; "
             "check its quotes and line ends"
         )
     if rejected:

@@ -1,4 +1,5 @@
-"""What people say about a dropped file (the mapping), and what planning found out about it. It knows no store and no parser."""
+"""What people say about a dropped file (the mapping), and what planning found out about it. It knows no store and
+no parser."""
 
 import codecs
 import re
@@ -35,7 +36,22 @@ ONE_BYTE_ENCODINGS = frozenset(
 )
 """Encodings whose bytes below 128 are ASCII: a file can be cut at line ends without decoding it."""
 WIDE_ENCODINGS = frozenset(
-    ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "shift_jis", "cp932", "euc_jp", "gbk", "gb18030", "big5", "euc_kr", "cp949"]
+    [
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "utf-32-le",
+        "utf-32-be",
+        "shift_jis",
+        "cp932",
+        "euc_jp",
+        "gbk",
+        "gb18030",
+        "big5",
+        "euc_kr",
+        "cp949",
+    ]
 )
 UTF8 = "utf-8"
 
@@ -64,7 +80,9 @@ def _date_format(value: str) -> str:
     directives = re.findall(r"%(.?)", value)
     unknown = sorted(set(directives) - DATE_DIRECTIVES)
     if unknown:
-        raise ValueError(f"{value!r} has the unknown directive %{unknown[0]}; known are %{' %'.join(sorted(DATE_DIRECTIVES))}")
+        raise ValueError(
+            f"{value!r} has the unknown directive %{unknown[0]}; known are %{' %'.join(sorted(DATE_DIRECTIVES))}"
+        )
     for name, choices in (("year", "Yy"), ("month", "mbB"), ("day", "d")):
         if sum(directives.count(choice) for choice in choices) != 1:
             raise ValueError(f"{value!r} must name the {name} exactly once (%{' or %'.join(choices)})")
@@ -96,7 +114,9 @@ class Parsing(Strict):
     timeZone: Annotated[str, Field(max_length=64), AfterValidator(_time_zone)] = "UTC"
     listSeparator: Annotated[str, Field(min_length=1, max_length=3)] = "|"
     orderIdFrom: Literal["row"] | Annotated[tuple[OrderIdPart, ...], Field(min_length=1, max_length=7)] | None = None
-    constants: Annotated[dict[ColumnName, Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=20)] = {}
+    constants: Annotated[
+        dict[ColumnName, Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=20)
+    ] = {}
 
 
 class ImportMapping(Parsing):
@@ -157,7 +177,8 @@ class CreateImport(Strict):
 
 
 class FileFormat(Strict):
-    """What the bytes of the chunks are. `original` is the encoding of the file itself; `fields` counts the columns of CSV."""
+    """What the bytes of the chunks are. `original` is the encoding of the file itself; `fields` counts the columns
+    of CSV."""
 
     format: Format
     gzip: bool = False
@@ -193,7 +214,8 @@ class PlannedChunk(Strict):
 
 
 class ImportPlan(Strict):
-    """Everything that the workers of one import need to know. `newAttributes` are names that the catalogue did not have."""
+    """Everything that the workers of one import need to know. `newAttributes` are names that the catalogue did not
+    have."""
 
     jobId: str
     key: str

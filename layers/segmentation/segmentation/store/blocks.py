@@ -14,9 +14,11 @@ MAX_RECORD_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """`rows[i]` is the number of record i (1-based, over the whole file); `columns` holds cells by source name, null where blank.
+    """`rows[i]` is the number of record i (1-based, over the whole file); `columns` holds cells by source name,
+    null where blank.
 
-    Cells are text, or typed where the format has types. `rejects` holds the records that could not be parsed into columns, and
+    Cells are text, or typed where the format has types. `rejects` holds the records that could not be parsed into
+    columns, and
     single cells that could not be taken over; the rows of the latter are in `damaged` and in `columns` too.
     """
 

@@ -1,4 +1,5 @@
-"""Which records of an import are accepted, and as what: the rules of each dataset, column by column. It reads and writes no file."""
+"""Which records of an import are accepted, and as what: the rules of each dataset, column by column. It reads and
+writes no file."""
 
 import hashlib
 import json
@@ -18,10 +19,10 @@ from segmentation.store.blocks import Block
 from segmentation.store.columns import Checked, Flags, Problem
 from segmentation.store.datasets import CONSTANT, KNOWN, SEGMENT_ID, Role
 from segmentation.store.dates import DateRule, instants
-from segmentation.store.rejects import Rejects
 
 CLOCK_SKEW = timedelta(days=2)
-"""How far an order or an event may lie in the future: clocks and time zones are off by hours, typing errors by years."""
+"""How far an order or an event may lie in the future: clocks and time zones are off by hours, typing errors by
+years."""
 
 FIRST_ORDER = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_DATE = datetime(1900, 1, 1, tzinfo=UTC)
@@ -46,7 +47,9 @@ def accept(block: Block, plan: ImportPlan, partitions: int) -> Accepted:
         checked.add_amount()
         checked.add_order_id()
     names = ["customerId", *sorted(name for name in checked.values if name != "customerId")]
-    table = pa.table([*(checked.values[name] for name in names), pa.array(block.rows, pa.int64())], names=[*names, "row"])
+    table = pa.table(
+        [*(checked.values[name] for name in names), pa.array(block.rows, pa.int64())], names=[*names, "row"]
+    )
     if checked.bad.any():
         table = table.filter(pa.array(~checked.bad))
     return Accepted(table, _partitions(table["customerId"].combine_chunks(), partitions))
@@ -86,12 +89,16 @@ class _Rows:
         amounts = given
         if "quantity" in self.values and "unitPrice" in self.values:
             product = pc.multiply(self.values["quantity"], self.values["unitPrice"])
-            overflow = Problem(~cells.flags(pc.fill_null(pc.is_finite(product), True)), "times the quantity is not a finite number")
+            overflow = Problem(
+                ~cells.flags(pc.fill_null(pc.is_finite(product), True)), "times the quantity is not a finite number"
+            )
             self._reject(overflow, self._sources["unitPrice"], self.values["unitPrice"])
             amounts = product if given is None else pc.coalesce(given, product)
         if amounts is None:
             raise AssertionError("a plan for orders has amount, or quantity and unitPrice")
-        self._reject(Problem(cells.flags(pc.is_null(amounts)) & ~self.bad, MISSING), self._sources.get("amount", "amount"), None)
+        self._reject(
+            Problem(cells.flags(pc.is_null(amounts)) & ~self.bad, MISSING), self._sources.get("amount", "amount"), None
+        )
         self.values["amount"] = amounts
 
     def add_order_id(self) -> None:
@@ -148,5 +155,7 @@ def _partitions(ids: pa.Array, partitions: int) -> NDArray[np.int32]:
 def _shown(values: pa.Array) -> pa.Array:
     """Cells as a reject file shows them."""
     if pa.types.is_nested(values.type):
-        return pa.array([json.dumps(value, ensure_ascii=False, default=str) for value in values.to_pylist()], pa.string())
+        return pa.array(
+            [json.dumps(value, ensure_ascii=False, default=str) for value in values.to_pylist()], pa.string()
+        )
     return values.cast(pa.string())

@@ -14,7 +14,8 @@ CHUNK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Cut:
-    """`records` records at bytes `start` to `end` (exclusive) of the stream; the first is record `first_row`. `data` where asked for."""
+    """`records` records at bytes `start` to `end` (exclusive) of the stream; the first is record `first_row`.
+    `data` where asked for."""
 
     start: int
     end: int
@@ -55,14 +56,18 @@ def cut(
             start, first_row, records = end, first_row + records, 0
         records += int(counts[-1]) - counted if len(counts) else 0
     if scanner.inside_quotes:
-        raise InvalidFile(f"{key!r}: a quote that opens in row {max(first_row + records - 1, 1)} is never closed; the file may be cut off")
+        raise InvalidFile(
+            f"{key!r}: a quote that opens in row {max(first_row + records - 1, 1)} is never closed; the file may "
+            "be cut off"
+        )
     if records:
         yield Cut(start, scanner.position, first_row, records, bytes(kept))
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How a stream begins: a head of whole blocks, where its first record that is not blank begins and ends, and the blocks after it."""
+    """How a stream begins: a head of whole blocks, where its first record that is not blank begins and ends, and
+    the blocks after it."""
 
     head: bytes
     begin: int
@@ -96,7 +101,8 @@ def opening(blocks: Iterable[bytes], delimiter: str | None, key: str) -> Opening
 def too_long(key: str, row: int, size: int) -> InvalidFile:
     """The error for a record that no worker should hold."""
     return InvalidFile(
-        f"{key!r}: row {row} is longer than {MAX_RECORD_BYTES} bytes (at least {size}); a quote may be open, or the line ends are missing"
+        f"{key!r}: row {row} is longer than {MAX_RECORD_BYTES} bytes (at least {size}); a quote may be open, or "
+        "the line ends are missing"
     )
 
 

@@ -1,7 +1,9 @@
 """One column of a file as typed values: text, numbers, truth values, lists and places, by Arrow kernels.
 
-Every function takes what the file holds (text, or what Parquet has typed already), where null is "no value", and returns typed
-values with null at each bad cell, together with the masks and reasons of those cells. It must not know datasets or records.
+Every function takes what the file holds (text, or what Parquet has typed already), where null is "no value", and
+returns typed
+values with null at each bad cell, together with the masks and reasons of those cells. It must not know datasets or
+records.
 """
 
 from dataclasses import dataclass
@@ -61,7 +63,8 @@ def keep(values: pa.Array, problems: list[Problem]) -> Checked:
 
 
 def as_text(raw: pa.Array) -> pa.Array:
-    """Any flat column as trimmed text; blank cells become null. A whole number has no decimal point: 17850.0 is "17850"."""
+    """Any flat column as trimmed text; blank cells become null. A whole number has no decimal point: 17850.0 is
+    "17850"."""
     if pa.types.is_dictionary(raw.type):
         raw = raw.dictionary_decode()
     if pa.types.is_floating(raw.type):
@@ -143,7 +146,10 @@ def items(raw: pa.Array, separator: str = "|") -> Checked:
     return keep(
         values,
         [
-            Problem(np.bincount(parents[too_long], minlength=len(lists)) > 0, f"has an item over {MAX_TEXT_BYTES} bytes or with NUL"),
+            Problem(
+                np.bincount(parents[too_long], minlength=len(lists)) > 0,
+                f"has an item over {MAX_TEXT_BYTES} bytes or with NUL",
+            ),
             Problem(counts > MAX_LIST_ITEMS, f"has more than {MAX_LIST_ITEMS} items"),
         ],
     )

@@ -1,4 +1,5 @@
-"""The columns that each dataset knows, by which names files call them, and what becomes of all others. It reads no file."""
+"""The columns that each dataset knows, by which names files call them, and what becomes of all others. It reads no
+file."""
 
 import re
 import unicodedata
@@ -42,7 +43,8 @@ KIND_OF_ROLE: Mapping[Role, Kind] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Known:
-    """A column that a dataset knows: its role, whether every row needs it, and the names that it goes by, best first."""
+    """A column that a dataset knows: its role, whether every row needs it, and the names that it goes by, best
+    first."""
 
     role: Role
     required: bool
@@ -59,7 +61,8 @@ class FileColumn:
 
 @dataclass(frozen=True)
 class Matched:
-    """A column of the file and the staged column that it becomes; `role` is None for columns that the dataset does not know."""
+    """A column of the file and the staged column that it becomes; `role` is None for columns that the dataset does
+    not know."""
 
     source: str
     position: int
@@ -69,7 +72,9 @@ class Matched:
 
 
 _CUSTOMER = Known(
-    Role.ID, True, ("customerid", "customer", "clientid", "client", "userid", "user", "custid", "customernumber", "customerno")
+    Role.ID,
+    True,
+    ("customerid", "customer", "clientid", "client", "userid", "user", "custid", "customernumber", "customerno"),
 )
 
 KNOWN: Mapping[Dataset, Mapping[str, Known]] = MappingProxyType(
@@ -80,18 +85,51 @@ KNOWN: Mapping[Dataset, Mapping[str, Known]] = MappingProxyType(
             "orderId": Known(
                 Role.ID,
                 True,
-                ("orderid", "ordernumber", "orderno", "order", "invoiceid", "invoicenumber", "invoiceno", "invoice", "transactionid", "id"),
+                (
+                    "orderid",
+                    "ordernumber",
+                    "orderno",
+                    "order",
+                    "invoiceid",
+                    "invoicenumber",
+                    "invoiceno",
+                    "invoice",
+                    "transactionid",
+                    "id",
+                ),
             ),
             "orderedAt": Known(
                 Role.INSTANT,
                 True,
-                ("orderedat", "orderdate", "ordertime", "purchasedat", "purchasedate", "invoicedate", "transactiondate")
-                + ("datetime", "timestamp", "createdat", "date", "time"),
+                (
+                    "orderedat",
+                    "orderdate",
+                    "ordertime",
+                    "purchasedat",
+                    "purchasedate",
+                    "invoicedate",
+                    "transactiondate",
+                    "datetime",
+                    "timestamp",
+                    "createdat",
+                    "date",
+                    "time",
+                ),
             ),
             "amount": Known(
                 Role.NUMBER,
                 False,
-                ("amount", "linetotal", "lineamount", "revenue", "ordertotal", "orderamount", "totalamount", "total", "sales"),
+                (
+                    "amount",
+                    "linetotal",
+                    "lineamount",
+                    "revenue",
+                    "ordertotal",
+                    "orderamount",
+                    "totalamount",
+                    "total",
+                    "sales",
+                ),
             ),
             "quantity": Known(Role.NUMBER, False, ("quantity", "qty", "units")),
             "unitPrice": Known(Role.PRICE, False, ("unitprice", "itemprice", "price")),
@@ -105,7 +143,9 @@ KNOWN: Mapping[Dataset, Mapping[str, Known]] = MappingProxyType(
             "customerId": _CUSTOMER,
             "event": Known(Role.ID, True, ("event", "eventname", "eventtype", "action", "type")),
             "occurredAt": Known(
-                Role.INSTANT, True, ("occurredat", "eventtime", "eventdate", "timestamp", "datetime", "createdat", "time", "date", "ts")
+                Role.INSTANT,
+                True,
+                ("occurredat", "eventtime", "eventdate", "timestamp", "datetime", "createdat", "time", "date", "ts"),
             ),
             "eventId": Known(Role.ID, False, ("eventid", "messageid", "uuid", "id")),
         },
@@ -117,7 +157,9 @@ KNOWN: Mapping[Dataset, Mapping[str, Known]] = MappingProxyType(
     }
 )
 
-PREFIXES: Mapping[Dataset, str | None] = MappingProxyType({"customers": "a:", "orders": "x:", "events": "p:", "members": None})
+PREFIXES: Mapping[Dataset, str | None] = MappingProxyType(
+    {"customers": "a:", "orders": "x:", "events": "p:", "members": None}
+)
 """Prefix of staged columns that the dataset does not know; None: such columns are left out."""
 
 
@@ -125,7 +167,8 @@ def match(dataset: Dataset, sources: Sequence[FileColumn], mapping: ImportMappin
     """Columns that are read, and the names of those that are not.
 
     The mapping decides first, then usual names (case and separators do not count), and every other column is kept under
-    the dataset's prefix. Columns without a name are left out. Raises InvalidFile for a mapping that names what is not there, for
+    the dataset's prefix. Columns without a name are left out. Raises InvalidFile for a mapping that names what is
+    not there, for
     required columns that are missing, and for names that cannot be kept.
     """
     by_source = {column.source: column for column in sources}
@@ -167,7 +210,8 @@ def _extras(dataset: Dataset, prefix: str, columns: Iterable[tuple[FileColumn, s
         name = attribute_name(wanted)
         if not name or len(name) > MAX_NAME_CHARACTERS:
             raise InvalidFile(
-                f"the column {wanted[:100]!r} cannot be kept: a name has 1 to {MAX_NAME_CHARACTERS} characters, at least one of them "
+                f"the column {wanted[:100]!r} cannot be kept: a name has 1 to {MAX_NAME_CHARACTERS} characters, "
+                "at least one of them "
                 'a letter or a digit; rename it with "columns" in the mapping or list it under "ignore"'
             )
         if dataset == "customers" and name in FEATURES:
@@ -177,12 +221,14 @@ def _extras(dataset: Dataset, prefix: str, columns: Iterable[tuple[FileColumn, s
             )
         if name in KNOWN[dataset]:
             raise InvalidFile(
-                f"the column {wanted!r} has the name of the known column {name}, which another column of the file has become; "
+                f"the column {wanted!r} has the name of the known column {name}, which another column of the file "
+                "has become; "
                 'list it under "ignore" in the mapping or rename it with "columns"'
             )
         if name in extras:
             raise InvalidFile(
-                f"the columns {extras[name].source!r} and {column.source!r} would both be kept as {name!r}; rename one with "
+                f"the columns {extras[name].source!r} and {column.source!r} would both be kept as {name!r}; "
+                "rename one with "
                 '"columns" in the mapping or list it under "ignore"'
             )
         extras[name] = Matched(column.source, column.position, name, prefix + name, None)
@@ -202,13 +248,16 @@ def _require_sources(by_source: Mapping[str, FileColumn], mapping: ImportMapping
     ]
     if errors:
         raise InvalidFile(
-            f"the mapping names columns that the file does not have: {', '.join(repr(mapping.columns[e.field[8:]]) for e in errors)}; "
+            "the mapping names columns that the file does not have: "
+            f"{', '.join(repr(mapping.columns[e.field[8:]]) for e in errors)}; "
             f"the file has {_listed(by_source)}",
             errors,
         )
 
 
-def _require_targets(dataset: Dataset, present: set[str], mapping: ImportMapping, sources: Sequence[FileColumn]) -> None:
+def _require_targets(
+    dataset: Dataset, present: set[str], mapping: ImportMapping, sources: Sequence[FileColumn]
+) -> None:
     missing = [name for name, column in KNOWN[dataset].items() if column.required and name not in present]
     if dataset == "orders":
         if mapping.orderIdFrom:
@@ -220,7 +269,8 @@ def _require_targets(dataset: Dataset, present: set[str], mapping: ImportMapping
     if missing:
         hint = '; for files without order ids set "orderIdFrom"' if "orderId" in missing else ""
         raise InvalidFile(
-            f"the {dataset} file has no column for {', '.join(missing)}; it has {_listed(column.source for column in sources)}; "
+            f"the {dataset} file has no column for {', '.join(missing)}; it has "
+            f"{_listed(column.source for column in sources)}; "
             f'say which column is which with "columns" in the mapping{hint}',
             [FieldError(name.split(" ")[0], "no column of the file was recognised as this") for name in missing],
         )

@@ -1,6 +1,8 @@
-"""Instants from text: ISO 8601, a declared format, or seconds since 1970, in a time zone, as UTC. It must not know datasets.
+"""Instants from text: ISO 8601, a declared format, or seconds since 1970, in a time zone, as UTC. It must not know
+datasets.
 
-Years, months and days are read by one pattern per format and put together with numpy, so that 30 February is an error and
+Years, months and days are read by one pattern per format and put together with numpy, so that 30 February is an
+error and
 month names do not depend on the machine's locale.
 """
 
@@ -33,7 +35,20 @@ _ISO = (
     r"(?P<Y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)"
     r"(?:[T ](?P<H>\d\d)(?::?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?\s?(?P<z>Z|z|[+-]\d\d(?::?\d\d)?)?)?"
 )
-_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})",
     "y": r"(?P<y>\d\d)",
@@ -156,7 +171,11 @@ def _parsed(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, list[Problem]]:
     utc = np.where(has_zone, local - offset * _MICROSECOND, _to_utc(local, rule.time_zone))
     codes = np.asarray(pc.fill_null(encoded.indices, -1))
     values = pa.array(np.append(utc, np.datetime64("NaT"))[codes]).cast(UTC_INSTANT)
-    expected = f"does not match the format {rule.date_format}" if rule.date_format else "is no date like 2024-05-31 or 2024-05-31T14:30:00Z"
+    expected = (
+        f"does not match the format {rule.date_format}"
+        if rule.date_format
+        else "is no date like 2024-05-31 or 2024-05-31T14:30:00Z"
+    )
     return values, [Problem(np.append(~valid, False)[codes], expected)]
 
 
@@ -169,7 +188,8 @@ def _months(names: pa.Array) -> Whole:
 
 
 def _offsets(zones: pa.Array) -> tuple[Flags, Whole]:
-    """Which cells name a zone, and its offset from UTC in microseconds. A sample of zones is small: once per distinct one."""
+    """Which cells name a zone, and its offset from UTC in microseconds. A sample of zones is small: once per
+    distinct one."""
     encoded = zones.dictionary_encode()
     offsets = np.array([_offset(zone) for zone in encoded.dictionary.to_pylist()], dtype=np.int64)
     named = np.array([zone != "" for zone in encoded.dictionary.to_pylist()], dtype=np.bool_)

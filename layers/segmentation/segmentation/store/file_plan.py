@@ -1,4 +1,5 @@
-"""One pass over a dropped file: what it is, which columns it has and of which kinds, and where it can be cut. It checks no cells."""
+"""One pass over a dropped file: what it is, which columns it has and of which kinds, and where it can be cut. It
+checks no cells."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,8 @@ CHUNK_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """A dropped object and all that is known before it is read. `known` are kinds of the dataset's own columns by bare name."""
+    """A dropped object and all that is known before it is read. `known` are kinds of the dataset's own columns by
+    bare name."""
 
     job_id: str
     key: str
@@ -58,7 +60,8 @@ class _Layout:
 
 
 def plan(files: Files, source: Source, chunk_bytes: int = CHUNK_BYTES) -> ImportPlan:
-    """The plan of an import. Raises NotFound for an object that is gone, InvalidFile for one that cannot be read at all."""
+    """The plan of an import. Raises NotFound for an object that is gone, InvalidFile for one that cannot be read
+    at all."""
     head = files.head(source.key)
     if head.size == 0:
         raise InvalidFile(f"{source.key!r} is empty (0 bytes); upload the file again")
@@ -73,7 +76,7 @@ def plan(files: Files, source: Source, chunk_bytes: int = CHUNK_BYTES) -> Import
     file_format, skip = detect(start, source.key, zipped, source.mapping)
     if file_format.format == "parquet":
         return _plan_parquet(files, source, head.etag, file_format, chain([start], unpacked))
-    text = chain([start[skip:]], unpacked)
+    text: Iterator[bytes] = chain([start[skip:]], unpacked)
     if file_format.encoding in WIDE_ENCODINGS:
         text = transcode(chain([start], unpacked), file_format.encoding)
         file_format = file_format.model_copy(update={"encoding": UTF8})
@@ -91,7 +94,8 @@ def _plan_text(
     offset: int | None,
     chunk_bytes: int,
 ) -> ImportPlan:
-    """`offset` is where the stream begins in the object, for files that are read in place; None for those stored in pieces."""
+    """`offset` is where the stream begins in the object, for files that are read in place; None for those stored
+    in pieces."""
     key = source.key
     start = next(stream, b"")
     if file_format.format == "csv":
@@ -119,12 +123,16 @@ def _plan_text(
             shift = offset + data_at
             piece_key, at, end = key, piece.start + shift, piece.end + shift
         chunks.append(
-            PlannedChunk(chunk=number, key=piece_key, start=at, end=end, firstRow=piece.first_row, records=piece.records)
+            PlannedChunk(
+                chunk=number, key=piece_key, start=at, end=end, firstRow=piece.first_row, records=piece.records
+            )
         )
     return _assemble(source, etag, file_format, columns, ignored, chunks)
 
 
-def _plan_parquet(files: Files, source: Source, etag: str, file_format: FileFormat, data: Iterable[bytes]) -> ImportPlan:
+def _plan_parquet(
+    files: Files, source: Source, etag: str, file_format: FileFormat, data: Iterable[bytes]
+) -> ImportPlan:
     key, condition = source.key, etag
     if file_format.gzip:
         key, condition = keys.staged_source(source.job_id, 0), ""
@@ -140,7 +148,8 @@ def _plan_parquet(files: Files, source: Source, etag: str, file_format: FileForm
     columns, ignored = _columns(source, layout)
     for column in columns:
         _check_parquet_kind(column, layout.kinds.get(column.source), schema)
-    chunks, first_row = [], 1
+    chunks: list[PlannedChunk] = []
+    first_row = 1
     for start, end, rows in _row_group_ranges(metadata):
         chunks.append(
             PlannedChunk(chunk=len(chunks) + 1, key=key, start=start, end=end, firstRow=first_row, records=rows)
@@ -162,9 +171,12 @@ def _row_group_ranges(metadata: pq.FileMetaData) -> Iterator[tuple[int, int, int
 
 def _check_parquet_kind(column: PlannedColumn, found: Kind | None, schema: Any) -> None:
     nested = (Kind.LIST, Kind.GEO)
-    if column.position != CONSTANT and (found is None or (found != column.kind and (found in nested or column.kind is Kind.GEO))):
+    if column.position != CONSTANT and (
+        found is None or (found != column.kind and (found in nested or column.kind is Kind.GEO))
+    ):
         raise InvalidFile(
-            f"the column {column.source!r} is of type {schema.field(column.source).type}, which cannot be read as {column.kind.value}; "
+            f"the column {column.source!r} is of type {schema.field(column.source).type}, which cannot be read as "
+            f"{column.kind.value}; "
             'convert it or list it under "ignore" in the mapping'
         )
 
@@ -175,7 +187,9 @@ def _names(record: bytes, file_format: FileFormat, mapping: ImportMapping, key: 
         return formats_csv.read_header(record, file_format, key)
     fields = formats_csv.count_fields(record, file_format)
     if fields != len(mapping.names):
-        raise InvalidFile(f"the mapping gives {len(mapping.names)} names, but the first row of {key!r} has {fields} fields")
+        raise InvalidFile(
+            f"the mapping gives {len(mapping.names)} names, but the first row of {key!r} has {fields} fields"
+        )
     return [name.strip() for name in mapping.names]
 
 
@@ -196,7 +210,8 @@ def _csv_layout(names: Sequence[str], data: bytes, file_format: FileFormat, mapp
 
 
 def _jsonl_layout(head: bytes, source: Source) -> _Layout:
-    """Columns in the order of their first occurrence. Names that the mapping or the catalogue knows may come later in the file."""
+    """Columns in the order of their first occurrence. Names that the mapping or the catalogue knows may come later
+    in the file."""
     values: dict[str, list[Any]] = defaultdict(list)
     for line in head.split(b"\n", SAMPLE_RECORDS)[:SAMPLE_RECORDS]:
         try:
@@ -210,7 +225,9 @@ def _jsonl_layout(head: bytes, source: Source) -> _Layout:
     declared = [*source.mapping.columns.values(), *source.mapping.types]
     expected = list(dict.fromkeys([*values, *declared, *source.known]))
     unread = {*source.mapping.ignore}
-    kinds = {name: inference.of_json(name, found, source.mapping) for name, found in values.items() if name not in unread}
+    kinds = {
+        name: inference.of_json(name, found, source.mapping) for name, found in values.items() if name not in unread
+    }
     return _Layout([FileColumn(name, position) for position, name in enumerate(expected)], kinds)
 
 

@@ -1,4 +1,5 @@
-"""What the bytes of a dropped file are: compression, encoding, format, delimiter. It reads a head and decides; it parses no rows."""
+"""What the bytes of a dropped file are: compression, encoding, format, delimiter. It reads a head and decides; it
+parses no rows."""
 
 import codecs
 import csv
@@ -62,7 +63,9 @@ def gunzip(blocks: Iterable[bytes], key: str) -> Iterator[bytes]:
             try:
                 piece = member.decompress(pending, BLOCK_BYTES)
             except zlib.error as error:
-                raise InvalidFile(f"{key!r} is a damaged gzip file: {error} after {total} unpacked bytes; upload it again") from None
+                raise InvalidFile(
+                    f"{key!r} is a damaged gzip file: {error} after {total} unpacked bytes; upload it again"
+                ) from None
             started = True
             pending = member.unused_data if member.eof else member.unconsumed_tail
             out += piece
@@ -93,7 +96,8 @@ def transcode(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 def detect(head: bytes, key: str, gzip: bool, mapping: ImportMapping) -> tuple[FileFormat, int]:
     """The format of a file whose unpacked bytes begin with `head`, and how many bytes of byte order mark to skip.
 
-    What the mapping says wins. The delimiter is left at its default: see `detect_delimiter`. Raises InvalidFile for files of
+    What the mapping says wins. The delimiter is left at its default: see `detect_delimiter`. Raises InvalidFile
+    for files of
     another kind, with a hint what to do.
     """
     if head.startswith(PARQUET_MAGIC):
@@ -111,15 +115,21 @@ def detect(head: bytes, key: str, gzip: bool, mapping: ImportMapping) -> tuple[F
     if encoding in WIDE_ENCODINGS:
         text = head[:_SNIFFED_BYTES].decode(encoding, "replace").removeprefix("\ufeff").encode(UTF8)
     if b"\0" in text[:4096]:
-        raise InvalidFile(f'{key!r} is no text file: it begins with zero bytes; if it is UTF-16, say so with "encoding" in the mapping')
+        raise InvalidFile(
+            f'{key!r} is no text file: it begins with zero bytes; if it is UTF-16, say so with "encoding" in the '
+            "mapping"
+        )
     kind = mapping.format or _text_format(text, key)
     if kind == "jsonl" and text.lstrip().startswith(b"["):
-        raise InvalidFile(f"{key!r} is a JSON array; JSON Lines has one object on each line and no brackets around them")
+        raise InvalidFile(
+            f"{key!r} is a JSON array; JSON Lines has one object on each line and no brackets around them"
+        )
     return FileFormat(format=kind, gzip=gzip, encoding=encoding, original=encoding, header=mapping.has_header), len(bom)
 
 
 def detect_delimiter(head: bytes, mapping: ImportMapping) -> str:
-    """The delimiter of a CSV file from its first lines: the one that splits most lines into the same number of fields."""
+    """The delimiter of a CSV file from its first lines: the one that splits most lines into the same number of
+    fields."""
     if mapping.delimiter is not None:
         return mapping.delimiter
     lines = head[:_SNIFFED_BYTES].decode("latin-1").splitlines(keepends=True)

@@ -1,4 +1,5 @@
-"""Delimited text into columns of text, by Arrow's CSV reader. Records that do not have the file's number of fields are rejected."""
+"""Delimited text into columns of text, by Arrow's CSV reader. Records that do not have the file's number of fields
+are rejected."""
 
 import csv
 import re
@@ -36,12 +37,16 @@ def read_header(record: bytes, file_format: FileFormat, key: str) -> list[str]:
         raise InvalidFile(f"the header of {key!r} cannot be read: {error}") from None
     strange = next((name for name in names if _STRANGE.search(name)), None)
     if strange is not None:
-        raise InvalidFile(f"the header of {key!r} has the column {strange[:64]!r}, which is no text in {file_format.original}")
+        raise InvalidFile(
+            f"the header of {key!r} has the column {strange[:64]!r}, which is no text in {file_format.original}"
+        )
     if len(names) > MAX_COLUMNS:
         raise InvalidFile(f"{key!r} has {len(names)} columns; the limit is {MAX_COLUMNS}")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InvalidFile(f"the column {twice[0][:64]!r} occurs {names.count(twice[0])} times in the header of {key!r}; rename one")
+        raise InvalidFile(
+            f"the column {twice[0][:64]!r} occurs {names.count(twice[0])} times in the header of {key!r}; rename one"
+        )
     return names
 
 
@@ -71,7 +76,8 @@ def blocks(data: bytes, first_row: int, file_format: FileFormat, columns: Sequen
 def _parse(
     text: bytes, rows: NDArray[np.int64], file_format: FileFormat, columns: Sequence[PlannedColumn], damaged: bool
 ) -> Block:
-    delimiter, quote = file_format.delimiter, '"'
+    delimiter: str = file_format.delimiter
+    quote: str | bool = '"'
     if delimiter == WHITESPACE:
         text, delimiter, quote = _single_tabs(text), "\t", False
     wrong: list[arrow_csv.InvalidRow] = []
@@ -84,7 +90,9 @@ def _parse(
     table = arrow_csv.read_csv(
         pa.BufferReader(text),
         read_options=arrow_csv.ReadOptions(
-            column_names=[str(position) for position in range(file_format.fields)], use_threads=False, block_size=len(text) + 1
+            column_names=[str(position) for position in range(file_format.fields)],
+            use_threads=False,
+            block_size=len(text) + 1,
         ),
         parse_options=arrow_csv.ParseOptions(
             delimiter=delimiter, quote_char=quote, newlines_in_values=True, invalid_row_handler=skip
@@ -128,7 +136,12 @@ def _undecodable(
         mask = pc.fill_null(pc.match_substring(values, _REPLACEMENT), False)
         found = np.asarray(mask.to_numpy(zero_copy_only=False), dtype=np.bool_)
         if found.any():
-            rejects.add(rows[found], source, values.filter(mask), f"is not {encoding} text; say which encoding it is in the mapping")
+            rejects.add(
+                rows[found],
+                source,
+                values.filter(mask),
+                f"is not {encoding} text; say which encoding it is in the mapping",
+            )
             damaged |= found
     return damaged
 

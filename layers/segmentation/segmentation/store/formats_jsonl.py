@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import UTF8, FileFormat, PlannedColumn
@@ -113,7 +112,12 @@ def _parse(
             continue
         for name in record.keys() - expected:
             bad.add(row)
-            rejects.add_one(row, name, _text(record[name]), 'is a column that the first records do not have; name its type under "types"')
+            rejects.add_one(
+                row,
+                name,
+                _text(record[name]),
+                'is a column that the first records do not have; name its type under "types"',
+            )
         rows.append(row)
         records.append(record)
     cells: dict[str, pa.Array] = {}
@@ -157,7 +161,9 @@ def _refuse(
     values: list[Any], index: int, rows: Sequence[int], column: PlannedColumn, rejects: Rejects, bad: set[int]
 ) -> None:
     what = "an object" if isinstance(values[index], dict) else "a list"
-    rejects.add_one(rows[index], column.source, _text(values[index]), f"is {what}, but the column is of type {column.kind.value}")
+    rejects.add_one(
+        rows[index], column.source, _text(values[index]), f"is {what}, but the column is of type {column.kind.value}"
+    )
     bad.add(rows[index])
     values[index] = None
 

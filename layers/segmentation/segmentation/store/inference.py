@@ -1,4 +1,5 @@
-"""The kind of a column that nobody has declared, from a sample of its cells. It must not know datasets or the catalogue."""
+"""The kind of a column that nobody has declared, from a sample of its cells. It must not know datasets or the
+catalogue."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from segmentation.store.dates import looks_like_date
 from segmentation.store.formats_jsonl import is_place
 
 _TRUTH = pa.array(["true", "false"])
-# Digits with a leading zero or plus sign, or more than a float holds exactly, are codes: postcodes, telephone and card numbers.
+# Digits with a leading zero or plus sign, or more than a float holds exactly, are codes: postcodes, telephone and
+# card numbers.
 _NUMBER = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"
 _NUMBER_WITH_COMMA = r"^-?(0|[1-9][0-9]{0,2}(\.[0-9]{3})+|[1-9][0-9]{0,14})(,[0-9]+)?$"
 
@@ -37,9 +39,13 @@ def of_json(name: str, values: Sequence[Any], parsing: Parsing) -> Kind:
     found = [value for value in values if value is not None]
     for value in found:
         nested = value if isinstance(value, list) else [value]
-        if any(isinstance(item, list | dict) and not (item is value and isinstance(item, dict) and is_place(item)) for item in nested):
+        if any(
+            isinstance(item, list | dict) and not (item is value and isinstance(item, dict) and is_place(item))
+            for item in nested
+        ):
             raise InvalidFile(
-                f"the column {name[:64]!r} holds nested objects or lists; write its parts as columns of their own, or list it under "
+                f"the column {name[:64]!r} holds nested objects or lists; write its parts as columns of their "
+                "own, or list it under "
                 '"ignore" in the mapping'
             )
     if not found:

@@ -13,10 +13,12 @@ _NEVER = -2
 class RecordScanner:
     """Finds record ends as Arrow's CSV reader sees them, block by block.
 
-    A quote opens a field only where the field begins; inside, two quotes stand for one, and line ends are data. A record ends with
+    A quote opens a field only where the field begins; inside, two quotes stand for one, and line ends are data. A
+    record ends with
     LF, CR LF or a lone CR. Bytes must be ASCII-compatible (UTF-8 or a one-byte encoding).
 
-    `delimiter` None means no quoting and LF alone (JSON Lines, whitespace-aligned files); lines of nothing but blanks then
+    `delimiter` None means no quoting and LF alone (JSON Lines, whitespace-aligned files); lines of nothing but
+    blanks then
     count as blank, while in a delimited file only an empty line does.
     """
 
@@ -93,7 +95,8 @@ class RecordScanner:
         if len(closing):
             self._closed = int(closing[-1]) + self._done
         self.inside_quotes = inside ^ bool(len(quotes) & 1)
-        return ((np.searchsorted(quotes, positions) & 1) == 1) ^ inside
+        hidden: Flags = ((np.searchsorted(quotes, positions) & 1) == 1) ^ inside
+        return hidden
 
     def _toggles(self, quotes: Positions, may_open: Flags) -> Positions:
         """The quotes that open or close a field, one by one: for blocks with quotes in the middle of a field."""
@@ -112,14 +115,17 @@ class RecordScanner:
     def _not_empty(self, data: NDArray[np.uint8], ends: Positions) -> Flags:
         starts = np.concatenate(([self.start - self._done], ends + 1))[:-1]
         lengths = ends - starts
-        return ~(((lengths == 0) & np.isin(data[ends], (_LF, _CR))) | ((lengths == 1) & (ends > 0) & (data[ends - 1] == _CR)))
+        line_end_alone = (lengths == 0) & np.isin(data[ends], (_LF, _CR))
+        pair_alone = (lengths == 1) & (ends > 0) & (data[ends - 1] == _CR)
+        content: Flags = ~(line_end_alone | pair_alone)
+        return content
 
     def _not_blank(self, data: NDArray[np.uint8], ends: Positions) -> Flags:
         filled = (data != _LF) & (data != _BLANK) & (data != _CR) & (data != _TAB)
         if len(ends) == 0:
             self._filled = self._filled or bool(filled.any())
             return np.zeros(0, dtype=np.bool_)
-        content = np.logical_or.reduceat(filled[: ends[-1] + 1], np.concatenate(([0], ends[:-1] + 1)))
+        content: Flags = np.logical_or.reduceat(filled[: ends[-1] + 1], np.concatenate(([0], ends[:-1] + 1)))
         content[0] |= self._filled
         self._filled = bool(filled[ends[-1] + 1 :].any())
         return content

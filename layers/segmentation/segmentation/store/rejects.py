@@ -1,4 +1,5 @@
-"""Rows that could not be accepted, as a CSV file that a person opens in a spreadsheet. It knows no dataset and no format."""
+"""Rows that could not be accepted, as a CSV file that a person opens in a spreadsheet. It knows no dataset and no
+format."""
 
 import io
 from collections.abc import Sequence
@@ -28,7 +29,12 @@ class Rejects:
         if len(rows) == 0:
             return
         cut = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, MAX_VALUE_CHARACTERS)
-        columns = [pa.array(rows, pa.int64()), _repeat(field, len(rows)), pc.fill_null(cut, ""), _repeat(reason, len(rows))]
+        columns = [
+            pa.array(rows, pa.int64()),
+            _repeat(field, len(rows)),
+            pc.fill_null(cut, ""),
+            _repeat(reason, len(rows)),
+        ]
         self._tables.append(pa.table(columns, ["row", "field", "value", "reason"]))
 
     def add_one(self, row: int, field: str, value: str, reason: str) -> None:

@@ -62,7 +62,11 @@ class Stager:
             if partition not in self._writers:
                 self._sinks[partition] = io.BytesIO()
                 self._writers[partition] = pq.ParquetWriter(
-                    self._sinks[partition], table.schema, compression="zstd", compression_level=1, write_statistics=False
+                    self._sinks[partition],
+                    table.schema,
+                    compression="zstd",
+                    compression_level=1,
+                    write_statistics=False,
                 )
             self._writers[partition].write_table(part)
 

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from segmentation.engine.catalogue import FEATURES
 from segmentation.engine.frame import Column, DateColumn, Frame, NumberColumn
 from segmentation.store.merge import merge
 from segmentation.store.snapshot import Snapshot
 from segmentation.store.snapshot_frame import frame
-from tests.support.snapshots import START, staged
+from support.snapshots import START, staged
 
 NOW = np.datetime64("2024-01-05T00:00:00", "us")
 DAY_SECONDS = 86_400

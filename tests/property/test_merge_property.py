@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from segmentation.store.keys import staged_chunk
 from segmentation.store.merge import PendingProfile, Staged, merge, take_staged
 from segmentation.store.snapshot import Snapshot, read, read_customers, write
-
-from tests.support.files import MemoryFiles
-from tests.support.snapshots import NOW, customers, day, events, orders, staged, table
+from support.files import MemoryFiles
+from support.snapshots import NOW, customers, day, events, orders, staged, table
 
 customer_ids = st.sampled_from(["a", "B", "a#b", "é", "z/ ", "日本", "😀"])
 blank = st.none()

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from segmentation.engine.catalogue import FEATURES
 from segmentation.engine.features import features, group_orders, order_views
 from segmentation.engine.frame import Column, DateColumn, EventTable, NumberColumn, StringColumn

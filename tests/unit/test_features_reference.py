@@ -1,7 +1,6 @@
 """The Online Retail data set through merge, files and frame: recency, frequency and monetary value as published."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +12,13 @@ from segmentation.engine.frame import NumberColumn
 from segmentation.store.merge import Staged, merge
 from segmentation.store.snapshot import Snapshot, read, write
 from segmentation.store.snapshot_frame import frame
+from support.files import MemoryFiles
 
-from tests.support.files import MemoryFiles
-
-DATA = Path(os.environ.get("SEGMENTATION_DATA", "../shared/data"))
-LINES = DATA / "online_retail/online_retail.parquet"
-EXPECTED = DATA.parent / "reference/expected/online_retail_rfm_2011-12-10.csv"
 NOW = np.datetime64("2011-12-10T00:00:00", "us")
 
-pytestmark = pytest.mark.skipif(
-    not (LINES.exists() and EXPECTED.exists()), reason=f"the data set {LINES} or its expected values are not there"
-)
 
-
-def lines() -> Staged:
-    table = pq.read_table(LINES)
+def lines(data: Path) -> Staged:
+    table = pq.read_table(data / "online_retail/online_retail.parquet")
     table = table.filter(pc.and_(pc.is_valid(table["CustomerID"]), pc.greater_equal(table["UnitPrice"], 0)))
     return Staged(
         orders=pa.table(
@@ -45,9 +36,9 @@ def lines() -> Staged:
     )
 
 
-def test_recency_frequency_and_monetary_value_are_the_published_ones() -> None:
+def test_recency_frequency_and_monetary_value_are_the_published_ones(data: Path) -> None:
     files = MemoryFiles()
-    merged = merge(Snapshot(), lines(), [], NOW)
+    merged = merge(Snapshot(), lines(data), [], NOW)
     snapshot = read(
         files, write(files, 0, "v1", merged.snapshot), attributes=["recencyDays", "orderCount", "grossSpent"], events={}
     )
@@ -58,9 +49,9 @@ def test_recency_frequency_and_monetary_value_are_the_published_ones() -> None:
     for customer_id, *values in zip(shop.ids, *(column.values for column in columns), strict=True):  # type: ignore[union-attr]
         if values[1]:
             found[customer_id] = values
-    with EXPECTED.open(newline="") as rows:
+    with (data.parent / "reference/expected/online_retail_rfm_2011-12-10.csv").open(newline="") as rows:
         expected = {row["CustomerID"]: [float(row[name]) for name in "RFM"] for row in csv.DictReader(rows)}
     assert found.keys() == expected.keys()
     for customer_id, values in expected.items():
         assert found[customer_id] == pytest.approx(values, abs=5e-7), customer_id
-    assert merge(merged.snapshot, lines(), [], NOW).snapshot is merged.snapshot
+    assert merge(merged.snapshot, lines(data), [], NOW).snapshot is merged.snapshot

@@ -12,9 +12,8 @@ from segmentation.errors import InvalidFile, InvalidInput
 from segmentation.store import keys
 from segmentation.store.merge import Counts, PendingProfile, Staged, merge, overlay, take_staged
 from segmentation.store.snapshot import Snapshot, read, write
-
-from tests.support.files import MemoryFiles
-from tests.support.snapshots import NOW, customers, day, events, orders, staged, table
+from support.files import MemoryFiles
+from support.snapshots import NOW, customers, day, events, orders, staged, table
 
 LATER = NOW + np.timedelta64(1, "h")
 

@@ -7,9 +7,8 @@ import pytest
 from segmentation.store import keys
 from segmentation.store.merge import PendingProfile, Staged, merge
 from segmentation.store.snapshot import ROWS_PER_GROUP, Pointer, Snapshot, read, read_customers, write
-
-from tests.support.files import MemoryFiles
-from tests.support.snapshots import NOW, customers, day, events, orders, staged
+from support.files import MemoryFiles
+from support.snapshots import NOW, customers, day, events, orders, staged
 
 SHOP = staged(
     customers=[

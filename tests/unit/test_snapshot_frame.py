@@ -7,9 +7,8 @@ from segmentation.engine.frame import BooleanColumn, DateColumn, GeoColumn, List
 from segmentation.store.merge import merge
 from segmentation.store.snapshot import Snapshot, read, write
 from segmentation.store.snapshot_frame import frame
-
-from tests.support.files import MemoryFiles
-from tests.support.snapshots import NOW, day, staged
+from support.files import MemoryFiles
+from support.snapshots import NOW, day, staged
 
 
 def test_every_kind_of_attribute_becomes_its_column() -> None:

@@ -27,7 +27,13 @@ from segmentation.store.merge_customers import (
     without_customers,
 )
 from segmentation.store.merge_rows import merge_events, merge_orders
-from segmentation.store.snapshot import ATTRIBUTE, EVENT_SCHEMA, ORDER_SCHEMA, PLAIN_TEXT, Snapshot
+from segmentation.store.snapshot import (
+    ATTRIBUTE,
+    EVENT_SCHEMA,
+    ORDER_SCHEMA,
+    PLAIN_TEXT,
+    Snapshot,
+)
 from segmentation.store.snapshot_columns import TYPES, canonical, kind_of, single
 
 AttributeValue = str | float | Decimal | bool | datetime | list[str] | Mapping[str, float] | None

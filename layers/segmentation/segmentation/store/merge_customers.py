@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from segmentation.store.snapshot import ATTRIBUTE, Snapshot
-from segmentation.store.snapshot_columns import INSTANT, canonical, differs, join, present, single
+from segmentation.store.snapshot_columns import (
+    INSTANT,
+    canonical,
+    differs,
+    join,
+    present,
+    single,
+)
 
 Positions = NDArray[np.int64]
 

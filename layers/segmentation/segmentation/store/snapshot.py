@@ -162,7 +162,7 @@ def _write_table(table: pa.Table, sink: Any, rows_per_group: int) -> None:
         compression="zstd",
         compression_level=1,
         use_dictionary=[name for name in table.column_names if name not in unique and name not in ascending],
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in ascending},
+        column_encoding=dict.fromkeys(ascending, "DELTA_BINARY_PACKED"),
         write_statistics=True,
     )
 

@@ -74,7 +74,17 @@ def shop() -> Frame:
         "returnedAmount": numbers(20, 0, 0, 0, 0, 0),
         "totalSpent": numbers(280, 100, 50, 0, 150, 0),
     }
-    days = "2023-11-22 2023-11-22 2024-01-05 2024-02-20 2024-02-10 2024-01-01 2024-01-31 2024-01-21 2024-03-02".split()
+    days = [
+        "2023-11-22",
+        "2023-11-22",
+        "2024-01-05",
+        "2024-02-20",
+        "2024-02-10",
+        "2024-01-01",
+        "2024-01-31",
+        "2024-01-21",
+        "2024-03-02",
+    ]
     lines = EventTable(
         offsets=np.array([0, 4, 5, 7, 7, 9, 9]),
         time=np.array(days, dtype="datetime64[us]"),
@@ -396,6 +406,14 @@ def test_an_attribute_that_changed_its_type_between_partitions_is_read_as_the_ty
     newer = measure(Frame(2, {"size": numbers(42, 44)}), {}, NOW)
     described = report(merge([older, newer]), "*", {})["demographics"]["size"]
     assert (described["kind"], described["customers"], described["missing"]) == ("number", 2, 1)
+
+
+def test_a_segment_that_one_partition_has_not_measured_keeps_its_range_and_moments() -> None:
+    frame = Frame(2, {"age": numbers(30, 40)})
+    merged = merge([measure(frame, {"new": members(2, 0, 1)}, NOW), measure(frame, {"old": members(2, 1)}, NOW)])
+    described = report(merged, "new", {})["demographics"]["age"]
+    assert (described["customers"], described["min"], described["max"], described["mean"]) == (2, 30.0, 40.0, 35.0)
+    assert report(merged, "old", {})["metrics"]["share"] == 0.25
 
 
 def test_attributes_are_listed_with_coverage_and_top_values_or_range(measured: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from segmentation.engine.criteria.tree import (
     Value,
     Window,
 )
-from segmentation.engine.criteria.values import BadValue, duration, moment, show, value_of
+from segmentation.engine.criteria.values import BadValueError, duration, moment, show, value_of
 from segmentation.engine.criteria.words import AGGREGATES, DAYS_SINCE, NUMBER, OPERATORS, Shape, canonical, membership
 from segmentation.errors import FieldError, InvalidCriteria
 
@@ -104,7 +104,7 @@ def _inside(parent: object) -> Iterable[object]:
     return parent if isinstance(parent, list) else ()
 
 
-class _Skip(Exception):
+class _SkipError(Exception):
     """What is wrong has been noted; this node has no meaning."""
 
 
@@ -121,12 +121,12 @@ class _Parser:
             if isinstance(raw, list):
                 return self.group("all", raw, ROOT, 1, self.leaf)
             return self.node(raw, ROOT, 0, self.leaf)
-        except _Skip:
+        except _SkipError:
             return None
 
-    def note(self, path: str, message: str) -> _Skip:
+    def note(self, path: str, message: str) -> _SkipError:
         self.errors.append(FieldError(path, message))
-        return _Skip()
+        return _SkipError()
 
     def node(self, raw: object, path: str, depth: int, leaf: "_Leaf") -> Node:
         if not isinstance(raw, dict):
@@ -141,7 +141,7 @@ class _Parser:
             if self.conditions == MOST_CONDITIONS + 1:
                 self.note(path, f"more conditions than the limit of {MOST_CONDITIONS}")
             if self.conditions > MOST_CONDITIONS:
-                raise _Skip
+                raise _SkipError
             return leaf(raw, form, path)
         self.only(raw, path, (form,))
         if form == "not":
@@ -159,10 +159,10 @@ class _Parser:
         for position, part in enumerate(raw):
             try:
                 children.append(self.node(part, f"{path}[{position}]", depth, leaf))
-            except _Skip:
+            except _SkipError:
                 continue
         if len(children) < len(raw):
-            raise _Skip
+            raise _SkipError
         return Group(form, tuple(children))
 
     def descend(self, path: str, depth: int) -> None:
@@ -208,7 +208,7 @@ class _Parser:
             raise self.note(f"{path}.value", f"{operator} needs {shape}")
         try:
             return operator, value_of(raw.get("value"), kind, shape, self.zone)
-        except BadValue as error:
+        except BadValueError as error:
             raise self.note(f"{path}.value", f"{operator} {error}") from None
 
     def name(self, raw: Mapping[str, object], path: str, key: str) -> str:
@@ -246,7 +246,7 @@ class _Parser:
         )
         where, measure, window, comparison = parts
         if len(self.errors) > before or measure is None or window is None or comparison is None:
-            raise _Skip
+            raise _SkipError
         used = {measure.field} if measure.field else set()
         used.update(leaf.attribute for leaf in _leaves(where))
         kinds = tuple((name, fields[name]) for name in sorted(used))
@@ -256,7 +256,7 @@ class _Parser:
         """A part of a condition; the others are looked at even where this one is wrong."""
         try:
             return parse_part()
-        except _Skip:
+        except _SkipError:
             return None
 
     def where(self, raw: Mapping[str, object], path: str, event: str, fields: Mapping[str, Kind]) -> Node | None:
@@ -303,7 +303,7 @@ class _Parser:
     def part[T](self, read: Callable[[], T], path: str) -> T:
         try:
             return read()
-        except BadValue as error:
+        except BadValueError as error:
             raise self.note(path, str(error)) from None
 
     def _begin(self, when: date) -> int:

@@ -103,7 +103,7 @@ class Program:
             return operands[0]
         function = np.bitwise_and if operator == "all" else np.bitwise_or
 
-        def step(bits: list[Bits], start: int, stop: int) -> Bits:
+        def step(bits: list[Bits], _start: int, _stop: int) -> Bits:
             made: Bits = function(bits[operands[0]], bits[operands[1]])
             for operand in operands[2:]:
                 function(made, bits[operand], out=made)
@@ -115,7 +115,7 @@ class Program:
 
     def complement(self, slot: int) -> int:
         """The slot of the rows that are not in a slot."""
-        return self._intern(("not", slot), lambda bits, start, stop: ~bits[slot], self._sources[slot])
+        return self._intern(("not", slot), lambda bits, _start, _stop: ~bits[slot], self._sources[slot])
 
     def given(self, bits: Bits) -> int:
         """A slot for bits of all rows."""
@@ -168,10 +168,10 @@ class Program:
         answer = check.answer
         if isinstance(answer, np.ndarray):
             whole = answer
-            slot = self._append(lambda bits, start, stop: whole[start >> 3 : (stop + 7) >> 3], frozenset())
+            slot = self._append(lambda _bits, start, stop: whole[start >> 3 : (stop + 7) >> 3], frozenset())
         else:
             truth = answer
-            slot = self._append(lambda bits, start, stop: np.packbits(truth(start, stop)), frozenset())
+            slot = self._append(lambda _bits, start, stop: np.packbits(truth(start, stop)), frozenset())
         if self._waiting and check.waits is not None:
             self._waits[slot] = check.waits
             self._sources[slot] = frozenset([slot])

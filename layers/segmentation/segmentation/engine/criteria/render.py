@@ -122,8 +122,7 @@ def sentence(node: Node) -> str:
     """A node in words."""
     match node:
         case Group():
-            joined = (" and " if node.operator == "all" else " or ").join(_inner(child) for child in node.children)
-            return joined
+            return (" and " if node.operator == "all" else " or ").join(_inner(child) for child in node.children)
         case Not():
             return f"not ({sentence(node.child)})"
         case SegmentIs():

@@ -6,7 +6,7 @@ to 2200 a zone keeps the offset of the nearest year inside. It must not know col
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -117,8 +117,7 @@ def _changes(name: str, year: int) -> tuple[tuple[int, int], ...]:
 
 
 def _offset(zone: ZoneInfo, instant: int) -> int:
-    offset = datetime.fromtimestamp(instant, zone).utcoffset()
-    assert offset is not None
+    offset = datetime.fromtimestamp(instant, zone).utcoffset() or timedelta()
     return round(offset.total_seconds())
 
 

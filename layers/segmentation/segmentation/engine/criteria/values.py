@@ -1,6 +1,6 @@
 """Values of conditions: what JSON says, coerced to the kind that the catalogue gives the attribute.
 
-Everything here raises `BadValue` with a sentence that names the value. It must not know columns.
+Everything here raises `BadValueError` with a sentence that names the value. It must not know columns.
 """
 
 import json
@@ -37,7 +37,7 @@ INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-class BadValue(ValueError):
+class BadValueError(ValueError):
     """A value that cannot be taken; the message says which and what would be right."""
 
 
@@ -52,13 +52,13 @@ def value_of(raw: object, kind: Kind, shape: Shape, zone: Zone) -> Value:
 
     Raises
     ------
-    BadValue
+    BadValueError
         `raw` is not what the operator takes.
     """
     match shape:
         case Shape.NOTHING:
             if raw is not None:
-                raise BadValue(f"takes no value, got {show(raw)}")
+                raise BadValueError(f"takes no value, got {show(raw)}")
             return None
         case Shape.ONE:
             return _scalar(raw, kind, zone)
@@ -76,7 +76,7 @@ def value_of(raw: object, kind: Kind, shape: Shape, zone: Zone) -> Value:
             return _circle(raw)
     words = text(raw)
     if not words:
-        raise BadValue("needs a text that is not empty; to ask for any value use is_set")
+        raise BadValueError("needs a text that is not empty; to ask for any value use is_set")
     return _pattern(words) if shape is Shape.PATTERN else words
 
 
@@ -85,11 +85,11 @@ def text(raw: object) -> str:
     if isinstance(raw, int) and not isinstance(raw, bool):
         raw = str(raw)
     if not isinstance(raw, str):
-        raise BadValue(f"needs a text, got {show(raw)}")
+        raise BadValueError(f"needs a text, got {show(raw)}")
     try:
         raw.encode()
     except UnicodeEncodeError:
-        raise BadValue(
+        raise BadValueError(
             f"needs a text, got {show(raw.encode(errors='backslashreplace').decode())} with half a character"
         ) from None
     return unicodedata.normalize("NFC", raw)
@@ -99,15 +99,15 @@ def number(raw: object) -> float:
     """A finite 64-bit float."""
     if isinstance(raw, str):
         if len(raw) > 64 or not NUMBER.fullmatch(raw.strip()):
-            raise BadValue(f"needs a number, got {show(raw)}; write it like 12.5")
+            raise BadValueError(f"needs a number, got {show(raw)}; write it like 12.5")
     elif isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
-        raise BadValue(f"needs a number, got {show(raw)}")
+        raise BadValueError(f"needs a number, got {show(raw)}")
     try:
         found = float(raw)
     except OverflowError:
         found = math.inf
     if not math.isfinite(found):
-        raise BadValue(f"needs a finite number, got {show(raw)}")
+        raise BadValueError(f"needs a finite number, got {show(raw)}")
     return found + 0.0  # so that -0.0 and 0.0 are one
 
 
@@ -117,7 +117,7 @@ def boolean(raw: object) -> bool:
         return raw
     found = TRUTH.get(raw.strip().lower()) if isinstance(raw, str) else None
     if found is None:
-        raise BadValue(f"needs true or false, got {show(raw)}")
+        raise BadValueError(f"needs true or false, got {show(raw)}")
     return found
 
 
@@ -125,7 +125,7 @@ def moment(raw: object, zone: Zone) -> date:
     """A day (`2024-05-01`), or an instant in UTC; one without an offset is in the rule's time zone."""
     wanted = f"needs a date like 2024-05-01 or an instant like 2024-05-01T10:00:00Z, got {show(raw)}"
     if not isinstance(raw, str):
-        raise BadValue(wanted)
+        raise BadValueError(wanted)
     words = raw.strip()
     try:
         if DAY.fullmatch(words):
@@ -135,7 +135,7 @@ def moment(raw: object, zone: Zone) -> date:
             return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone.name))).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise BadValue(wanted)
+    raise BadValueError(wanted)
 
 
 def duration(raw: object, whole_days: bool = False) -> Duration:
@@ -143,12 +143,12 @@ def duration(raw: object, whole_days: bool = False) -> Duration:
     units = "d, w, m (months) or y" if whole_days else "h, d, w, m (months) or y"
     found = DURATION.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if found is None or (whole_days and found[2] == "h"):
-        raise BadValue(f'needs a duration like "30d" with a unit of {units}, got {show(raw)}')
+        raise BadValueError(f'needs a duration like "30d" with a unit of {units}, got {show(raw)}')
     span = Duration(int(found[1]), found[2])
     if span.count == 0 and not whole_days:
-        raise BadValue(f"needs a duration that is longer than nothing, got {show(raw)}")
+        raise BadValueError(f"needs a duration that is longer than nothing, got {show(raw)}")
     if span.count > LONGEST[span.unit]:
-        raise BadValue(f"{show(raw)} exceeds the limit of {LONGEST[span.unit]}{span.unit}")
+        raise BadValueError(f"{show(raw)} exceeds the limit of {LONGEST[span.unit]}{span.unit}")
     return span
 
 
@@ -169,9 +169,9 @@ def _many(raw: object, kind: Kind, zone: Zone) -> tuple[Scalar, ...]:
     """Distinct values in ascending order: a JSON list, or a text with commas."""
     parts = _parts(raw, kind)
     if not parts:
-        raise BadValue("needs at least one value, got an empty list")
+        raise BadValueError("needs at least one value, got an empty list")
     if len(parts) > MOST_VALUES:
-        raise BadValue(f"{len(parts)} values exceed the limit of {MOST_VALUES}")
+        raise BadValueError(f"{len(parts)} values exceed the limit of {MOST_VALUES}")
     return tuple(sorted({_scalar(part, kind, zone) for part in parts}, key=_rank(kind, zone)))
 
 
@@ -188,7 +188,7 @@ def _parts(raw: object, kind: Kind) -> list[object]:
         try:
             raw = json.loads(raw)
         except (ValueError, RecursionError):
-            raise BadValue(f"needs a list of values, got {show(raw)}, which is not a JSON list") from None
+            raise BadValueError(f"needs a list of values, got {show(raw)}, which is not a JSON list") from None
     elif isinstance(raw, str) and kind is not Kind.GEO:
         return [part.strip() for part in raw.split(",")]
     return raw if isinstance(raw, list) else [raw]
@@ -197,14 +197,14 @@ def _parts(raw: object, kind: Kind) -> list[object]:
 def _range(raw: object, kind: Kind, zone: Zone) -> tuple[Scalar, Scalar]:
     parts = _parts(raw, kind)
     if len(parts) != 2:
-        raise BadValue(f"needs two values [lower, upper], got {show(raw)}")
+        raise BadValueError(f"needs two values [lower, upper], got {show(raw)}")
     low, high = (_scalar(part, kind, zone) for part in parts)
     if isinstance(low, date) and isinstance(high, date):
         empty = first(low, zone) >= beyond(high, zone)
     else:
         empty = cast(float, low) > cast(float, high)
     if empty:
-        raise BadValue(f"needs the lower value first, got {show(raw)}")
+        raise BadValueError(f"needs the lower value first, got {show(raw)}")
     return low, high
 
 
@@ -216,7 +216,7 @@ def _day(raw: object, zone: Zone) -> date:
 def _size(raw: object) -> float:
     found = number(raw)
     if found < 0 or found != int(found) or found > LARGEST_SIZE:
-        raise BadValue(f"needs a whole number from 0 to {LARGEST_SIZE}, got {show(raw)}")
+        raise BadValueError(f"needs a whole number from 0 to {LARGEST_SIZE}, got {show(raw)}")
     return found
 
 
@@ -226,25 +226,25 @@ def _coordinates(raw: object, names: tuple[str, ...]) -> list[float]:
         parts: list[object] = [part.strip() for part in raw.split(",")]
         raw = dict(zip(names, parts, strict=True)) if len(parts) == len(names) else raw
     if not isinstance(raw, dict) or set(raw) != set(names):
-        raise BadValue(f"needs an object with {', '.join(names)}, got {show(raw)}")
+        raise BadValueError(f"needs an object with {', '.join(names)}, got {show(raw)}")
     found = [number(raw[name]) for name in names]
     if abs(found[0]) > 90 or abs(found[1]) > 180:
-        raise BadValue(f"needs a latitude of -90 to 90 and a longitude of -180 to 180, got {show(raw)}")
+        raise BadValueError(f"needs a latitude of -90 to 90 and a longitude of -180 to 180, got {show(raw)}")
     return found
 
 
 def _circle(raw: object) -> Circle:
     circle = Circle(*_coordinates(raw, ("latitude", "longitude", "km")))
     if not 0 < circle.km <= FARTHEST_KM:
-        raise BadValue(f"needs a distance above 0 and up to {FARTHEST_KM:.0f} km, got {show(raw)}")
+        raise BadValueError(f"needs a distance above 0 and up to {FARTHEST_KM:.0f} km, got {show(raw)}")
     return circle
 
 
 def _pattern(words: str) -> str:
     if len(words) > LONGEST_PATTERN:
-        raise BadValue(f"a regular expression of {len(words)} characters exceeds the limit of {LONGEST_PATTERN}")
+        raise BadValueError(f"a regular expression of {len(words)} characters exceeds the limit of {LONGEST_PATTERN}")
     try:
         compile_pattern(words, ignore_case=False)
     except ValueError as error:
-        raise BadValue(f"{show(words)} is not a regular expression that can be used here: {error}") from None
+        raise BadValueError(f"{show(words)} is not a regular expression that can be used here: {error}") from None
     return words

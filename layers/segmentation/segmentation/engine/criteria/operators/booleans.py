@@ -9,7 +9,7 @@ from segmentation.engine.criteria.tree import Condition
 from segmentation.engine.frame import BooleanColumn, Column
 
 
-def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock) -> Check:
+def check(condition: Condition, column: Column, _prepared: Prepared, _clock: Clock) -> Check:
     """A boolean condition over a column."""
     values = cast(BooleanColumn, column).values
     match condition.operator:

@@ -163,7 +163,8 @@ def _anniversary(condition: Condition, column: DateColumn, prepared: Prepared, c
 def _year_tables(duration: Duration, ahead: bool, clock: Clock) -> tuple[NDArray[np.int16], UInt64]:
     """Per place in the calendar: the latest year with an anniversary in the window, and the wait until that changes.
 
-    A date has an anniversary in the window if that year is after its own. 29 February falls on the 28th in common years.
+    A date has an anniversary in the window if that year is after its own. 29 February falls on the 28th
+    in years that have no 29th.
     """
     followed = 400  # days: every anniversary comes and goes in the meantime
     today = clock.today() + np.arange(followed, dtype=np.int64)

@@ -15,7 +15,7 @@ EARTH_KM = 6371.0088
 """Mean radius of the Earth (IUGG)."""
 
 
-def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock) -> Check:
+def check(condition: Condition, column: Column, _prepared: Prepared, _clock: Clock) -> Check:
     """A condition on a place over a column."""
     places = cast(GeoColumn, column)
     holds = _predicate(condition)

@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]
 """Per value of the dictionary the position of the wanted value that it equals, or -1."""
 
 
-def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock) -> Check:
+def check(condition: Condition, column: Column, prepared: Prepared, _clock: Clock) -> Check:
     """A condition on a list over a column."""
     lists = cast(ListColumn, column)
     if condition.operator.startswith("size_"):

@@ -21,7 +21,7 @@ LARGEST_DAY = 10_000_000
 Predicate = Callable[[Floats], Bools]
 
 
-def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock) -> Check:
+def check(condition: Condition, column: Column, _prepared: Prepared, _clock: Clock) -> Check:
     """A number condition over a column."""
     values = cast(NumberColumn, column).values
     holds = predicate(condition.operator, condition.value)

@@ -19,7 +19,7 @@ PATTERN_MEMORY = 1 << 20
 """Bytes that one regular expression may take when compiled."""
 
 
-def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock) -> Check:
+def check(condition: Condition, column: Column, prepared: Prepared, _clock: Clock) -> Check:
     """A text condition over a dictionary-encoded column."""
     texts = cast(StringColumn, column)
     accepted = _accepted(condition, texts, prepared)
@@ -85,7 +85,7 @@ def compile_pattern(pattern: str, ignore_case: bool) -> Callable[[str], bool]:
     ValueError
         Not a regular expression that RE2 takes (no look-around, no back-references), or too large.
     """
-    import re2  # type: ignore[import-untyped]  # native code that only rules with `matches` need
+    import re2  # native code that only rules with `matches` need
 
     options = re2.Options()
     options.log_errors = False

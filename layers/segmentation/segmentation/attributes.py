@@ -1,6 +1,5 @@
 """Names that rules can use, and the values that clients give them."""
 
-import math
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,31 +12,30 @@ from segmentation.store.store import Store
 
 MAX_TEXT_BYTES = 4096
 MAX_LIST = 200
+MAX_NUMBER = 1e100
+"""Well inside what the table can keep of a statistic."""
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def list_attributes(store: Store) -> AttributeList:
     """Attributes with what the last run measured of them, features, and the fields of every event. One list, no pages: it is bounded."""
     found = catalogue.items(store.table)
-    items = [Attribute(name=name, kind=kind.value, source="feature") for name, kind in FEATURES.items()]
+    measured = {item["name"]: item["statistics"] for item in found if item.get("feature")}
+    items = [_attribute(name, kind, "feature", measured.get(name)) for name, kind in FEATURES.items()]
     items += [
         Attribute(name=name, kind=kind.value, source="event", event=event)
         for event in ORDER_EVENTS
         for name, kind in ORDER_FIELDS.items()
     ]
-    for item in found:
-        measured = item.get("statistics")
-        items.append(
-            Attribute(
-                name=item["name"],
-                kind=item["kind"],
-                source="event" if "event" in item else "attribute",
-                event=item.get("event"),
-                coverage=measured.get("coverage") if measured else None,
-                statistics=measured,
-            )
-        )
+    for item in (item for item in found if not item.get("feature")):
+        source = "event" if "event" in item else "attribute"
+        items.append(_attribute(item["name"], item["kind"], source, item.get("statistics"), item.get("event")))
     return AttributeList(items=items)
+
+
+def _attribute(name: str, kind: str, source: str, measured: Any, event: str | None = None) -> Attribute:
+    coverage = measured.get("coverage") if measured else None
+    return Attribute(name=name, kind=kind, source=source, event=event, coverage=coverage, statistics=measured)
 
 
 def kind_of(value: Any) -> Kind:
@@ -63,8 +61,8 @@ def stored_value(value: Any, kind: Kind) -> Any:
             return _text(value)
         case Kind.NUMBER, int() | float() if not isinstance(value, bool):
             number = float(value)
-            if not math.isfinite(number):
-                raise ValueError(f"{_shown(value)} is not a finite number")
+            if not abs(number) <= MAX_NUMBER:
+                raise ValueError(f"{_shown(value)} is not a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
             return number
         case Kind.BOOLEAN, bool():
             return value

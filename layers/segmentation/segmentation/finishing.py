@@ -96,13 +96,17 @@ def _pause_reason(segment: Segment, known: Catalogue) -> str | None:
 
 
 def _merged(store: Store) -> dict[str, dict[str, Any]]:
-    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK for those that are not)."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK for those that are not).
+
+    Folded as they are read: one partition's can be megabytes.
+    """
+    merged: dict[str, dict[str, Any]] = {}
     for partition in range(store.partitions):
         try:
             statistics = json.loads(gzip.decompress(store.files.get(keys.statistics(partition))))
         except NotFound:
             continue
         for entry in statistics["partials"]:
-            found.setdefault(entry["pinned"], []).append(entry["partial"])
-    return {pinned: merge(partials) for pinned, partials in found.items()}
+            pinned, partial = entry["pinned"], entry["partial"]
+            merged[pinned] = merge([merged[pinned], partial]) if pinned in merged else partial
+    return merged

@@ -81,7 +81,7 @@ def _known(store: Store, key: str) -> dict[str, Kind]:
     """Kinds of the names that earlier files of this dataset brought."""
     found = catalogue.items(store.table)
     if key.startswith(f"{keys.IMPORTS}customers/"):
-        return {item["name"]: Kind(item["kind"]) for item in found if "event" not in item}
+        return {item["name"]: Kind(item["kind"]) for item in found if "event" not in item and not item.get("feature")}
     orders = key.startswith(f"{keys.IMPORTS}orders/")
     fields = [item for item in found if item.get("name") and "event" in item and (item["event"] == "order") == orders]
     return {item["name"]: Kind(item["kind"]) for item in fields}

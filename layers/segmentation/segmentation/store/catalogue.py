@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS, ORDER_FIELDS, Catalogue, Kind
+from segmentation.engine.catalogue import (
+    FEATURES,
+    ORDER_EVENTS,
+    ORDER_FIELDS,
+    Catalogue,
+    Kind,
+)
 from segmentation.store import keys
 from segmentation.store.table import ABSENT, ConditionFailed, Item, Table
 
@@ -23,6 +29,8 @@ def from_items(found: Iterable[Item], segments: Iterable[str] = ()) -> Catalogue
     attributes: dict[str, Kind] = dict(FEATURES)
     events: dict[str, dict[str, Kind]] = {event: dict(ORDER_FIELDS) for event in ORDER_EVENTS}
     for item in found:
+        if item.get("feature"):
+            continue
         if "event" not in item:
             attributes[item["name"]] = Kind(item["kind"])
             continue
@@ -48,11 +56,23 @@ def add_event_fields(table: Table, event: str, kinds: Mapping[str, Kind]) -> Non
 
 
 def put_statistics(table: Table, statistics: Mapping[str, Any], at: str) -> None:
-    """Keep what a run measured of the attributes that the catalogue has."""
+    """Keep what a run measured of the attributes that the catalogue has, and of the features."""
     for item in items(table):
-        measured = statistics.get(item["name"]) if "event" not in item else None
-        if measured is not None:
-            table.update({"PK": item["PK"], "SK": item["SK"]}, set={"statistics": measured, "measuredAt": at})
+        if "event" not in item and item["name"] in statistics and not item.get("feature"):
+            measured = {"statistics": statistics[item["name"]], "measuredAt": at}
+            table.update({"PK": item["PK"], "SK": item["SK"]}, set=measured)
+    table.batch_write(
+        {
+            **keys.feature(name),
+            "name": name,
+            "kind": kind.value,
+            "feature": True,
+            "statistics": statistics[name],
+            "measuredAt": at,
+        }
+        for name, kind in FEATURES.items()
+        if name in statistics
+    )
 
 
 def _add(table: Table, item: Item) -> None:

@@ -148,6 +148,11 @@ def attribute(name: str) -> Key:
     return {"PK": CATALOGUE, "SK": f"ATTRIBUTE#{name}"}
 
 
+def feature(name: str) -> Key:
+    """What the last run measured of a computed feature."""
+    return {"PK": CATALOGUE, "SK": f"FEATURE#{name}"}
+
+
 def event_field(event: str, name: str) -> Key:
     """A field of a behaviour event; the empty name stands for the event itself."""
     return {"PK": CATALOGUE, "SK": f"EVENT#{escape(event)}#{name}"}

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segmentation.store.keys import staged_chunk
-from segmentation.store.merge import PendingProfile, Staged, merge, take_staged
+from segmentation.store.merge import Staged, merge, take_staged
+from segmentation.store.profiles import PendingProfile
 from segmentation.store.snapshot import Snapshot, read, read_customers, write
 from support.files import MemoryFiles
 from support.snapshots import NOW, customers, day, events, orders, staged, table

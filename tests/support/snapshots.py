@@ -22,7 +22,7 @@ def staged(
     customers: list[dict[str, Any]] | None = None,
     orders: list[dict[str, Any]] | None = None,
     events: list[dict[str, Any]] | None = None,
-    received_at: np.datetime64 | None = None,
+    received_at: datetime | None = None,
 ) -> Staged:
     """Rows as an import stages them, numbered from 1 in the order given."""
     return Staged(_table(customers), _table(orders), _table(events), received_at)

@@ -1,5 +1,8 @@
 """What a merge of staged rows and pending profiles makes of a snapshot, by small shops."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from segmentation.errors import InvalidFile, InvalidInput
 from segmentation.store import keys
-from segmentation.store.merge import Counts, PendingProfile, Staged, merge, overlay, take_staged
+from segmentation.store.merge import Counts, Staged, merge, overlay, take_staged
+from segmentation.store.profiles import PendingProfile
 from segmentation.store.snapshot import Snapshot, read, write
 from support.files import MemoryFiles
 from support.snapshots import NOW, customers, day, events, orders, staged, table
@@ -275,11 +279,11 @@ def test_the_api_has_the_last_word_where_times_are_unknown() -> None:
 
 def test_a_file_that_was_dropped_after_a_profile_was_written_goes_on_top_of_it() -> None:
     pending = [
-        PendingProfile("a", 1, {"x": "api", "z": "api"}, updated_at=NOW),
-        PendingProfile("b", 1, {"x": "api"}, updated_at=LATER + np.timedelta64(1, "h")),
+        PendingProfile("a", 1, {"x": "api", "z": "api"}, updated_at=day(1)),
+        PendingProfile("b", 1, {"x": "api"}, updated_at=day(3)),
     ]
     rows = [{"customerId": name, "a:x": "file", "a:y": "file"} for name in "ab"]
-    merged = merge(Snapshot(), staged(customers=rows, received_at=LATER), pending, NOW)
+    merged = merge(Snapshot(), staged(customers=rows, received_at=day(2)), pending, NOW)
     assert customers(merged.snapshot) == {"a": {"x": "file", "y": "file", "z": "api"}, "b": {"x": "api"}}
 
 
@@ -375,3 +379,8 @@ def test_memberships_that_were_staged_are_not_customers() -> None:
 def test_a_job_that_staged_nothing_changes_nothing() -> None:
     snapshot = Snapshot()
     assert merge(snapshot, take_staged(MemoryFiles(), "import-1", 7), [], NOW).snapshot is snapshot
+
+
+def test_a_profile_is_known_without_numpy_and_arrow() -> None:
+    code = "import sys, segmentation.store.profiles; sys.exit(bool({'numpy', 'pyarrow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": os.pathsep.join(sys.path)}).returncode == 0

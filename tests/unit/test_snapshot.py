@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from segmentation.store import keys
-from segmentation.store.merge import PendingProfile, Staged, merge
+from segmentation.store.merge import Staged, merge
+from segmentation.store.profiles import PendingProfile
 from segmentation.store.snapshot import ROWS_PER_GROUP, Pointer, Snapshot, read, read_customers, write
 from support.files import MemoryFiles
 from support.snapshots import NOW, customers, day, events, orders, staged

@@ -27,6 +27,7 @@ from segmentation.store.merge_customers import (
     without_customers,
 )
 from segmentation.store.merge_rows import merge_events, merge_orders
+from segmentation.store.profiles import AttributeValue, PendingProfile
 from segmentation.store.snapshot import (
     ATTRIBUTE,
     EVENT_SCHEMA,
@@ -35,9 +36,6 @@ from segmentation.store.snapshot import (
     Snapshot,
 )
 from segmentation.store.snapshot_columns import TYPES, canonical, kind_of, single
-
-AttributeValue = str | float | Decimal | bool | datetime | list[str] | Mapping[str, float] | None
-"""A string, number, boolean, instant (aware), list of strings, or `{"latitude", "longitude"}`; None is no value."""
 
 _KINDS: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
     (str, Kind.STRING),
@@ -49,30 +47,17 @@ _KINDS: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class PendingProfile:
-    """What the API wrote of one customer since the last merge: all attributes, or None where the person was erased.
-
-    `updated_at` (UTC) orders it against an import; without it the API has the last word.
-    """
-
-    customer_id: str
-    version: int
-    attributes: Mapping[str, AttributeValue] | None
-    updated_at: np.datetime64 | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Staged:
     """Accepted rows of one import job for this partition: `customerId`, `row` and the dataset's columns.
 
-    `received_at` (UTC) is when the file was dropped.
+    `received_at` (aware) is when the file was dropped.
     """
 
     customers: pa.Table | None = None
     orders: pa.Table | None = None
     events: pa.Table | None = None
-    received_at: np.datetime64 | None = None
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +84,7 @@ class Merged:
     counts: Counts
 
 
-def take_staged(files: Files, job_id: str, partition: int, received_at: np.datetime64 | None = None) -> Staged:
+def take_staged(files: Files, job_id: str, partition: int, received_at: datetime | None = None) -> Staged:
     """All staged chunks of a job for one partition, each dataset as one table sorted by `row`."""
     parts: dict[str, list[pa.Table]] = {"customers": [], "orders": [], "events": []}
     for key in files.list(keys.staged_prefix(job_id, partition)):

@@ -68,15 +68,15 @@ def import_chunk(store: Store, job_id: str, chunk: int) -> ChunkResult:
     """
     plan = load_plan(store, job_id)
     planned = plan.chunks[chunk - 1]
-    stager = Stager(store.files, job_id, chunk)
+    stager = Stager(store.files, job_id, chunk, store.partitions)
     rejects = Rejects()
     events: set[str] = set()
     for block in chunk_reader.read(store.files, plan, planned):
-        accepted = accept(block, plan, store.partitions)
-        stager.add(accepted.table, accepted.partitions)
+        accepted = accept(block, plan)
+        stager.add(accepted)
         rejects.extend(block.rejects)
         if plan.dataset == "events":
-            events.update(accepted.table["event"].unique().to_pylist())
+            events.update(accepted["event"].unique().to_pylist())
             if len(events) > MAX_EVENT_NAMES:
                 raise InvalidFile(
                     f"{plan.key!r} has more than {MAX_EVENT_NAMES} different events, {sorted(events)[0][:64]!r} "

@@ -3,18 +3,15 @@ writes no file."""
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import ImportPlan, PlannedColumn
 from segmentation.store import columns as cells
-from segmentation.store import keys
 from segmentation.store.blocks import Block
 from segmentation.store.columns import Checked, Flags, Problem
 from segmentation.store.datasets import CONSTANT, KNOWN, SEGMENT_ID, Role
@@ -30,16 +27,10 @@ LAST_DATE = datetime(2200, 12, 31, 23, 59, 59, tzinfo=UTC)
 MISSING = "is missing"
 
 
-@dataclass(frozen=True, eq=False)
-class Accepted:
-    """Typed rows with `customerId`, `row` and the dataset's columns, and the partition that each belongs to."""
-
-    table: pa.Table
-    partitions: NDArray[np.int32]
-
-
-def accept(block: Block, plan: ImportPlan, partitions: int) -> Accepted:
-    """The good rows of a block; the bad ones go to `block.rejects` with every reason that applies."""
+def accept(block: Block, plan: ImportPlan) -> pa.Table:
+    """The good rows of a block, typed: `customerId`, the dataset's columns, `row`. The bad ones go to
+    `block.rejects` with
+    every reason that applies."""
     checked = _Rows(block, plan)
     for column in plan.columns:
         checked.add(column)
@@ -50,9 +41,7 @@ def accept(block: Block, plan: ImportPlan, partitions: int) -> Accepted:
     table = pa.table(
         [*(checked.values[name] for name in names), pa.array(block.rows, pa.int64())], names=[*names, "row"]
     )
-    if checked.bad.any():
-        table = table.filter(pa.array(~checked.bad))
-    return Accepted(table, _partitions(table["customerId"].combine_chunks(), partitions))
+    return table.filter(pa.array(~checked.bad)) if checked.bad.any() else table
 
 
 class _Rows:
@@ -143,13 +132,6 @@ def _check(raw: pa.Array, kind: Kind, role: Role | None, plan: ImportPlan) -> Ch
     if kind is Kind.GEO:
         return cells.place(raw)
     return cells.text(raw)
-
-
-def _partitions(ids: pa.Array, partitions: int) -> NDArray[np.int32]:
-    """The partition of every row, computed once per distinct customer."""
-    encoded = ids.dictionary_encode()
-    of_id = [keys.partition_of(customer_id, partitions) for customer_id in encoded.dictionary.to_pylist()]
-    return np.array(of_id, dtype=np.int32)[np.asarray(encoded.indices)]
 
 
 def _shown(values: pa.Array) -> pa.Array:

@@ -6,6 +6,7 @@ values with null at each bad cell, together with the masks and reasons of those 
 records.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,7 @@ _NUMBER_WITH_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]*)?$"
 _POINT = r"^(?P<lat>[+-]?[0-9]{1,3}(?:\.[0-9]+)?)\s*[,;\s]\s*(?P<lon>[+-]?[0-9]{1,3}(?:\.[0-9]+)?)$"
 _TRUE = pa.array(["true", "yes", "1", "t", "y"])
 _FALSE = pa.array(["false", "no", "0", "f", "n"])
+_NOT_FINITE = pa.array(["nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "+nan", "-nan"])
 _EXACT_INTEGERS = 2.0**53
 
 
@@ -75,6 +77,28 @@ def as_text(raw: pa.Array) -> pa.Array:
     return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
 
 
+def parse(
+    raw: pa.Array,
+    pattern: str,
+    quick: Callable[[pa.Array], pa.Array],
+    careful: Callable[[pa.Array], tuple[pa.Array, Flags]],
+) -> tuple[pa.Array, Flags]:
+    """Text to typed values and a mask of unreadable cells: most cells the quick way, which none that matches
+    `pattern` may
+    fail, and the few others with care. Where all cells are clean not even the pattern is tried."""
+    try:
+        return quick(raw), np.zeros(len(raw), dtype=np.bool_)
+    except pa.ArrowInvalid:
+        pass
+    easy = pc.fill_null(pc.match_substring_regex(raw, pattern), True)
+    hard = pc.invert(easy)
+    rest, bad = careful(raw.filter(hard))
+    values = pc.replace_with_mask(quick(pc.if_else(easy, raw, pa.scalar(None, raw.type))), hard, rest)
+    unreadable = flags(hard)
+    unreadable[unreadable] = bad
+    return values, unreadable
+
+
 def text(raw: pa.Array, limit: int = MAX_TEXT_BYTES) -> Checked:
     """Text in NFC, at most `limit` UTF-8 bytes, without NUL."""
     values = _normalised(as_text(raw))
@@ -109,12 +133,11 @@ def identifier(raw: pa.Array, pattern: str | None = None) -> Checked:
 def number(raw: pa.Array, decimal: Decimal = ".") -> Checked:
     """64-bit floats; NaN and infinities are bad. With a decimal comma, points may group thousands: 1.234,5."""
     if is_numeric(raw.type):
-        values, unreadable = raw.cast(pa.float64(), safe=False), None
+        values, unreadable = raw.cast(pa.float64(), safe=False), np.zeros(len(raw), dtype=np.bool_)
     else:
         values, unreadable = _parse_numbers(raw, decimal)
-    problems = [Problem(unreadable, "is not a number")] if unreadable is not None else []
-    problems.append(Problem(flags(pc.invert(pc.is_finite(values))), "is not a finite number"))
-    return keep(values, problems)
+    endless = flags(pc.invert(pc.is_finite(values)))
+    return keep(values, [Problem(unreadable, "is not a number"), Problem(endless, "is not a finite number")])
 
 
 def boolean(raw: pa.Array) -> Checked:
@@ -190,22 +213,20 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _parse_numbers(raw: pa.Array, decimal: Decimal) -> tuple[pa.Array, Flags | None]:
-    if decimal == "." and pa.types.is_string(raw.type):
-        try:
-            # Most columns are clean; the pattern below accepts everything that this cast accepts.
-            return raw.cast(pa.float64()), None
-        except pa.ArrowInvalid:
-            pass
-    cells = as_text(raw)
-    lowered = pc.utf8_lower(cells)
-    odd = pc.is_in(lowered, pa.array(["nan", "inf", "+inf", "-inf", "infinity", "-infinity", "+infinity"]))
-    readable = pc.match_substring_regex(cells, _NUMBER if decimal == "." else _NUMBER_WITH_COMMA)
-    unreadable = flags(pc.invert(pc.or_(readable, odd)))
-    if decimal == ",":
-        cells = pc.replace_substring(pc.replace_substring(cells, ".", ""), ",", ".")
-    cells = pc.if_else(odd, "nan", pc.if_else(readable, cells, pa.scalar(None, pa.string())))
-    return cells.cast(pa.float64()), unreadable
+def _parse_numbers(raw: pa.Array, decimal: Decimal) -> tuple[pa.Array, Flags]:
+    def careful(cells: pa.Array) -> tuple[pa.Array, Flags]:
+        cells = as_text(cells)
+        odd = pc.is_in(pc.utf8_lower(cells), _NOT_FINITE)
+        readable = pc.match_substring_regex(cells, _NUMBER if decimal == "." else _NUMBER_WITH_COMMA)
+        unreadable = flags(pc.invert(pc.or_(readable, odd)))
+        if decimal == ",":
+            cells = pc.replace_substring(pc.replace_substring(cells, ".", ""), ",", ".")
+        cells = pc.if_else(odd, "nan", pc.if_else(readable, cells, pa.scalar(None, pa.string())))
+        return cells.cast(pa.float64()), unreadable
+
+    if decimal == "," or not pa.types.is_string(raw.type):
+        return careful(raw)
+    return parse(raw, _NUMBER, lambda cells: cells.cast(pa.float64()), careful)
 
 
 def _float_text(raw: pa.Array) -> pa.Array:

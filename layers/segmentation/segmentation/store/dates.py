@@ -16,15 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from segmentation.store.columns import (
-    Checked,
-    Flags,
-    Problem,
-    as_text,
-    flags,
-    keep,
-    number,
-)
+from segmentation.store.columns import Checked, Flags, Problem, as_text, flags, keep, number, parse
 
 Instants = NDArray[np.datetime64]
 Whole = NDArray[np.int64]
@@ -35,6 +27,14 @@ _ISO = (
     r"(?P<Y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)"
     r"(?:[T ](?P<H>\d\d)(?::?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?\s?(?P<z>Z|z|[+-]\d\d(?::?\d\d)?)?)?"
 )
+# Cells of which Arrow's parsers are sure: 29 February is left to the careful way.
+_SURE_DAY = (
+    r"[12]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+)
+_SURE_TIME = r"[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
+_ISO_LOCAL = f"^{_SURE_DAY}(?:{_SURE_TIME})?$"
+_ISO_ZONED = f"^{_SURE_DAY}{_SURE_TIME}(?:Z|[+-](?:0\\d|1[0-4]):[0-5]\\d)$"
 _MONTHS = [
     "january",
     "february",
@@ -67,7 +67,6 @@ _DIRECTIVES = {
 }
 _EPOCH_SCALE = {"epoch": 1e6, "epochMillis": 1e3}
 _MICROSECOND = np.timedelta64(1, "us")
-_MICROSECONDS_A_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,11 @@ def instants(raw: pa.Array, rule: DateRule) -> Checked:
         return _bounded(_typed(raw, rule), [], rule)
     if rule.date_format in _EPOCH_SCALE:
         return _bounded(*_epochs(raw, _EPOCH_SCALE[rule.date_format]), rule)
-    if rule.date_format is None:
-        quick = _quick(raw, rule)
-        if quick is not None:
-            return _bounded(quick, [], rule)
-    return _bounded(*_parsed(raw, rule), rule)
+    if rule.date_format is None and pa.types.is_string(raw.type):
+        return _bounded(*_iso(raw, rule), rule)
+    values, unreadable = _parsed(raw, rule)
+    expected = rule.date_format or "YYYY-MM-DD, with or without a time"
+    return _bounded(values, [Problem(unreadable, f"does not match the date format {expected}")], rule)
 
 
 def looks_like_date(values: pa.Array, date_format: str | None) -> bool:
@@ -103,18 +102,18 @@ def looks_like_date(values: pa.Array, date_format: str | None) -> bool:
     return bool(pc.all(pc.match_substring_regex(values, f"^(?:{_pattern(date_format)})$")).as_py())
 
 
-def _quick(raw: pa.Array, rule: DateRule) -> pa.Array | None:
-    """Clean ISO columns, which most are: Arrow's own parser, which accepts less than the pattern and never more."""
-    if not pa.types.is_string(raw.type):
-        return None
-    try:
-        return _from_local(raw.cast(_LOCAL_INSTANT), rule)
-    except pa.ArrowInvalid:
-        pass
-    try:
-        return raw.cast(UTC_INSTANT)
-    except pa.ArrowInvalid:
-        return None
+def _iso(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, list[Problem]]:
+    """Cells in ISO 8601: with and without a zone by Arrow's parsers, which know less than the pattern, the others
+    by it."""
+
+    def careful(cells: pa.Array) -> tuple[pa.Array, Flags]:
+        return _parsed(cells, rule)
+
+    def zoned(cells: pa.Array) -> tuple[pa.Array, Flags]:
+        return parse(cells, _ISO_ZONED, lambda clean: clean.cast(UTC_INSTANT), careful)
+
+    values, unreadable = parse(raw, _ISO_LOCAL, lambda clean: _from_local(clean.cast(_LOCAL_INSTANT), rule), zoned)
+    return values, [Problem(unreadable, "is no date like 2024-05-31 or 2024-05-31T14:30:00Z")]
 
 
 def _typed(raw: pa.Array, rule: DateRule) -> pa.Array:
@@ -132,7 +131,7 @@ def _epochs(raw: pa.Array, scale: float) -> tuple[pa.Array, list[Problem]]:
     return values, list(checked.problems)
 
 
-def _parsed(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, list[Problem]]:
+def _parsed(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, Flags]:
     encoded = as_text(raw).dictionary_encode()
     parts = pc.extract_regex(encoded.dictionary, f"^(?:{_pattern(rule.date_format)})$")
     names = {field.name for field in parts.type}
@@ -171,12 +170,7 @@ def _parsed(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, list[Problem]]:
     utc = np.where(has_zone, local - offset * _MICROSECOND, _to_utc(local, rule.time_zone))
     codes = np.asarray(pc.fill_null(encoded.indices, -1))
     values = pa.array(np.append(utc, np.datetime64("NaT"))[codes]).cast(UTC_INSTANT)
-    expected = (
-        f"does not match the format {rule.date_format}"
-        if rule.date_format
-        else "is no date like 2024-05-31 or 2024-05-31T14:30:00Z"
-    )
-    return values, [Problem(np.append(~valid, False)[codes], expected)]
+    return values, np.append(~valid, False)[codes]
 
 
 def _months(names: pa.Array) -> Whole:

@@ -75,7 +75,7 @@ class RecordScanner:
 
     def _line_ends(self, block: bytes, data: NDArray[np.uint8]) -> Positions:
         ends = data == _LF
-        if self._quoting and block.count(b"\r") != block.count(b"\r\n"):
+        if self._quoting and b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
             lone = data == _CR
             lone[:-1] &= ~ends[1:]
             ends |= lone

@@ -21,24 +21,23 @@ _UPLOADS = 8
 class Stager:
     """Collects the accepted rows of one chunk. Same rows in the same order: same keys, same bytes."""
 
-    def __init__(self, files: Files, job_id: str, chunk: int) -> None:
+    def __init__(self, files: Files, job_id: str, chunk: int, partitions: int) -> None:
         self._files = files
+        self._partitions = partitions
         self._job_id = job_id
         self._chunk = chunk
         self._tables: list[pa.Table] = []
-        self._partitions: list[NDArray[np.int32]] = []
         self._held = 0
         self._sinks: dict[int, io.BytesIO] = {}
         self._writers: dict[int, pq.ParquetWriter] = {}
         self.rows = 0
         """Rows added so far."""
 
-    def add(self, table: pa.Table, partitions: NDArray[np.int32]) -> None:
-        """`partitions[i]` is where row i belongs."""
+    def add(self, table: pa.Table) -> None:
+        """Rows with a `customerId`."""
         self.rows += table.num_rows
         if table.num_rows:
             self._tables.append(table)
-            self._partitions.append(partitions)
             self._held += table.nbytes
         if self._held > HELD_BYTES:
             self._compress()
@@ -55,10 +54,9 @@ class Stager:
     def _compress(self) -> None:
         if not self._tables:
             return
-        table = pa.concat_tables(self._tables)
-        partitions = np.concatenate(self._partitions)
-        self._tables, self._partitions, self._held = [], [], 0
-        for partition, part in _split(table, partitions):
+        table = pa.concat_tables(self._tables).combine_chunks()
+        self._tables, self._held = [], 0
+        for partition, part in _split(table, _partitions_of(table["customerId"], self._partitions)):
             if partition not in self._writers:
                 self._sinks[partition] = io.BytesIO()
                 self._writers[partition] = pq.ParquetWriter(
@@ -66,6 +64,7 @@ class Stager:
                     table.schema,
                     compression="zstd",
                     compression_level=1,
+                    use_dictionary=_repeating(table.schema),
                     write_statistics=False,
                 )
             self._writers[partition].write_table(part)
@@ -75,10 +74,24 @@ class Stager:
         self._files.put(keys.staged_chunk(self._job_id, partition, self._chunk), data)
 
 
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Columns whose values come back: a dictionary makes them small, while one of order ids or amounts only costs time."""
+    return [
+        field.name for field in schema if pa.types.is_string(field.type) and field.name not in ("orderId", "eventId")
+    ]
+
+
+def _partitions_of(ids: pa.ChunkedArray, partitions: int) -> NDArray[np.int32]:
+    """The partition of every row, computed once per distinct customer."""
+    encoded = ids.combine_chunks().dictionary_encode()
+    of_id = [keys.partition_of(customer_id, partitions) for customer_id in encoded.dictionary.to_pylist()]
+    return np.array(of_id, dtype=np.int32)[np.asarray(encoded.indices)]
+
+
 def _split(table: pa.Table, partitions: NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
     """The rows of each partition, in their order."""
     order = np.argsort(partitions, kind="stable")
-    table = table.combine_chunks().take(pa.array(order))
+    table = table.take(pa.array(order))
     ordered = partitions[order]
     bounds = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1, [len(ordered)]))
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -14,7 +14,6 @@ from segmentation.store.rejects import Rejects
 from segmentation.store.staging import Stager
 from segmentation.store.store import Store
 
-MAPPING_SUFFIX = ".mapping.json"
 MAX_EVENT_NAMES = 500
 
 
@@ -34,7 +33,7 @@ def dataset_of(key: str) -> Dataset:
 def mapping_of(store: Store, key: str) -> ImportMapping:
     """The mapping beside the file, else the one of its dataset, else none. Raises InvalidFile for one that is not
     valid."""
-    for mapping_key in (f"{key}{MAPPING_SUFFIX}", f"mappings/{dataset_of(key)}.json"):
+    for mapping_key in (keys.mapping_beside(key), keys.mapping_of(dataset_of(key))):
         try:
             return parse_mapping(store.files.get(mapping_key), mapping_key)
         except NotFound:

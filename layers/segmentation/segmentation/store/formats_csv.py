@@ -59,18 +59,15 @@ def blocks(data: bytes, first_row: int, file_format: FileFormat, columns: Sequen
     """The records of `data`, which begins and ends at a record's end, in blocks of about `PARSE_BYTES`."""
     text, damaged = _as_utf8(data, file_format)
     scanner = RecordScanner(None if file_format.delimiter == WHITESPACE else file_format.delimiter)
-    ends, content = scanner.feed(text, final=True)
-    counts = np.cumsum(content)
-    begin, before = 0, 0
-    while begin < len(text):
-        last = max(int(np.searchsorted(ends, begin + PARSE_BYTES, side="right")) - 1, 0)
-        if ends[last] <= begin:
-            last += 1
-        end, records = int(ends[last]), int(counts[last])
-        if records > before:
-            rows = np.arange(first_row + before, first_row + records, dtype=np.int64)
-            yield _parse(text[begin:end], rows, file_format, columns, damaged)
-        begin, before = end, records
+    begin, row = 0, first_row
+    for at in range(0, len(text), PARSE_BYTES):
+        piece = text[at : at + PARSE_BYTES]
+        ends, content = scanner.feed(piece, final=at + len(piece) == len(text))
+        records = int(content.sum())
+        if records:
+            rows = np.arange(row, row + records, dtype=np.int64)
+            yield _parse(text[begin : int(ends[-1])], rows, file_format, columns, damaged)
+        begin, row = scanner.start, row + records
 
 
 def _parse(

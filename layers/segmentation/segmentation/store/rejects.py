@@ -2,8 +2,6 @@
 format."""
 
 import io
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,11 +60,6 @@ class Rejects:
         sink = io.BytesIO()
         pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(include_header=False, eol="\r\n"))
         return sink.getvalue()
-
-
-def join(chunks: Sequence[bytes]) -> bytes:
-    """The reject files of an import's chunks, in order, as one file."""
-    return HEADER + b"".join(chunks)
 
 
 def _repeat(text: str, count: int) -> pa.Array:

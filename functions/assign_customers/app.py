@@ -10,7 +10,10 @@ api = Api()
 
 @api.post("/segments/{segmentId}/members")
 def assign_customers(segmentId: SegmentPath, request: AssignCustomers) -> AssignResult:
-    """Assign customers. On a rule segment one who does not match is refused with the condition that failed, unless `override` is set."""
+    """Assign customers.
+
+    On a rule segment one who does not match is refused with the condition that failed, unless `override` is set.
+    """
     return assignment.assign(store(), segmentId, request, now())
 
 

@@ -9,7 +9,9 @@ api = Api()
 
 
 @api.get("/customers/{customerId}/segments", permission=STOREFRONT)
-def list_customer_segments(customerId: CustomerPath, limit: Limit = 100, nextToken: NextToken = None) -> CustomerSegmentList:
+def list_customer_segments(
+    customerId: CustomerPath, limit: Limit = 100, nextToken: NextToken = None
+) -> CustomerSegmentList:
     """List the segments that a customer is in now."""
     return members.list_customer_segments(store(), customerId, limit, nextToken, now())
 

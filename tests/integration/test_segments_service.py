@@ -1,12 +1,11 @@
 """Segments from creation to deletion, on moto: counts, versions, decisions, references."""
 
 import pytest
-from support.service import Service
-
 from segmentation import assignment, authoring, customers, members, segments
 from segmentation.errors import Conflict, InvalidCriteria, InvalidInput, NotFound, StaleVersion
 from segmentation.models.customers import PutCustomer
 from segmentation.models.segments import AssignCustomers, CreateSegment, CustomerIds, PreviewSegment, SegmentPatch
+from support.service import Service
 
 GERMANS = [{"attribute": "country", "operator": "eq", "value": "DE"}]
 
@@ -99,10 +98,15 @@ def test_a_manual_segment_has_whom_people_assign(shop: Service) -> None:
     created = create(shop, "friends", [], kind="manual")
     shop.settle()
     assert created.customerCount == 0
-    result = assignment.assign(shop.store, "friends", AssignCustomers(customerIds=["c1", "c2"], legalEntityId="gmbh"), shop.now)
+    result = assignment.assign(
+        shop.store, "friends", AssignCustomers(customerIds=["c1", "c2"], legalEntityId="gmbh"), shop.now
+    )
     assert result.successCount == 2
     listed = members.list_members(shop.store, "friends", "members", 10, None, shop.now)
-    assert {(m.customerId, m.legalEntityId, m.source) for m in listed.items} == {("c1", "gmbh", "manual"), ("c2", "gmbh", "manual")}
+    assert {(m.customerId, m.legalEntityId, m.source) for m in listed.items} == {
+        ("c1", "gmbh", "manual"),
+        ("c2", "gmbh", "manual"),
+    }
     assignment.unassign(shop.store, "friends", CustomerIds(customerIds=["c1"], legalEntityId="gmbh"), shop.now)
     assert ids(shop, "friends") == {"c2"}
 
@@ -135,7 +139,11 @@ def test_a_stale_version_is_refused_and_earlier_versions_stay_readable(shop: Ser
 
 def test_a_segment_that_others_use_is_deleted_by_force_only_and_pauses_them(shop: Service) -> None:
     create(shop)
-    create(shop, "young", [{"segment": "germans", "operator": "member"}, {"attribute": "age", "operator": "lt", "value": 22}])
+    create(
+        shop,
+        "young",
+        [{"segment": "germans", "operator": "member"}, {"attribute": "age", "operator": "lt", "value": 22}],
+    )
     shop.settle()
     assert ids(shop, "young") == {"c0", "c1"}
     with pytest.raises(Conflict, match="young"):
@@ -157,13 +165,20 @@ def test_a_circle_of_segments_is_refused_with_its_path(shop: Service) -> None:
     create(shop)
     create(shop, "other", [{"segment": "germans", "operator": "member"}])
     with pytest.raises(InvalidCriteria, match="germans"):
-        authoring.update(shop.store, "germans", SegmentPatch(criteria=[{"segment": "other", "operator": "member"}]), None, shop.now)
+        authoring.update(
+            shop.store, "germans", SegmentPatch(criteria=[{"segment": "other", "operator": "member"}]), None, shop.now
+        )
 
 
 def test_a_preview_counts_conditions_and_who_would_join_and_leave(shop: Service) -> None:
     create(shop)
     shop.settle()
-    rule = {"any": [{"attribute": "country", "operator": "eq", "value": "US"}, {"attribute": "age", "operator": "lte", "value": 20}]}
+    rule = {
+        "any": [
+            {"attribute": "country", "operator": "eq", "value": "US"},
+            {"attribute": "age", "operator": "lte", "value": 20},
+        ]
+    }
     seen = authoring.preview(shop.store, PreviewSegment(criteria=rule, segmentId="germans"), shop.now)
     assert (seen.customerCount, seen.totalCustomers, seen.share) == (7, 10, 0.7)
     assert (seen.joins, seen.leaves) == (6, 3)
@@ -216,7 +231,10 @@ def test_requests_to_the_table_are_few(shop: Service) -> None:
     assert made == ["Query"]
     with shop.counted() as made:
         assignment.assign(
-            shop.store, "germans", AssignCustomers(customerIds=[f"x{n}" for n in range(96)] + ["c5", "c6", "c7", "c8"], override=True), shop.now
+            shop.store,
+            "germans",
+            AssignCustomers(customerIds=[f"x{n}" for n in range(96)] + ["c5", "c6", "c7", "c8"], override=True),
+            shop.now,
         )
     assert len(made) <= 10
     with shop.counted() as made:

@@ -1,9 +1,11 @@
-"""The service in one process: the real use cases over moto's table and bucket, and the state machines driven step by step.
+"""The service in one process: the real use cases over moto's table and bucket, and the state machines driven step by
+step.
 
-`Service.settle()` plays what the cloud does by itself: dropped files start imports, started runs are carried out, the table's stream is
-recorded. Faults can be put between steps: deliver twice, stop half-way, call a worker again.
+`Service.settle()` plays what the cloud does by itself: dropped files start imports, started runs are carried out, the
+table's stream is recorded. Faults can be put between steps: deliver twice, stop half-way, call a worker again.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,6 @@ import boto3
 from botocore.config import Config
 from moto import mock_aws
 from samcli.yamlhelper import yaml_parse
-
 from segmentation import changes, exports, finishing, import_jobs, partition_runs, runs
 from segmentation.errors import SegmentationError
 from segmentation.store.files import Files
@@ -89,7 +90,12 @@ class Service:
                 "sequencer": "0062E99A88DC407460",
             },
         }
-        return {"id": "11111111-2222-3333-4444-555555555555", "source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+        return {
+            "id": "11111111-2222-3333-4444-555555555555",
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": detail,
+        }
 
     def deliver(self, key: str) -> dict[str, Any]:
         """What the rules do with an object that was created."""
@@ -177,6 +183,14 @@ def caught(error: SegmentationError) -> dict[str, str]:
     return {"Error": type(error).__name__, "Cause": json.dumps(cause)}
 
 
+@functools.cache
+def clients() -> tuple[Any, Any, Any]:
+    """Clients for the table, its stream and the bucket, made once: making one costs more than most tests."""
+    config = Config(region_name=REGION, parameter_validation=False)
+    return tuple(boto3.client(name, config=config) for name in ("dynamodb", "dynamodbstreams", "s3"))  # type: ignore[return-value]
+
+
+@functools.cache
 def template() -> dict[str, Any]:
     """The deployed template, CloudFormation's short forms included."""
     parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
@@ -187,9 +201,7 @@ def template() -> dict[str, Any]:
 def running(partitions: int = 3) -> Iterator[Service]:
     """A fresh service on moto, with the table that the template describes."""
     with mock_aws():
-        config = Config(region_name=REGION, parameter_validation=False)
-        dynamodb = boto3.client("dynamodb", config=config)
-        s3 = boto3.client("s3", config=config)
+        dynamodb, streams, s3 = clients()
         declared = template()["Resources"]["Table"]["Properties"]
         dynamodb.create_table(
             TableName="segmentation",
@@ -203,6 +215,11 @@ def running(partitions: int = 3) -> Iterator[Service]:
         s3.put_bucket_versioning(Bucket="segmentation", VersioningConfiguration={"Status": "Enabled"})
         workflows = RecordedWorkflows()
         store = Store(Table(dynamodb, "segmentation"), Files(s3, "segmentation"), workflows, partitions)
-        service = Service(store, workflows, dynamodb, boto3.client("dynamodbstreams", config=config), s3)
-        dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: service.requests.append(model.name))
+        service = Service(store, workflows, dynamodb, streams, s3)
+
+        def note(model: Any, **_: Any) -> None:
+            service.requests.append(model.name)
+
+        dynamodb.meta.events.register("before-call.dynamodb.*", note)
         yield service
+        dynamodb.meta.events.unregister("before-call.dynamodb.*", note)

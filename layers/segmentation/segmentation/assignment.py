@@ -9,6 +9,7 @@ from datetime import datetime
 
 from segmentation import evaluation, partitions
 from segmentation.engine import criteria
+from segmentation.engine.catalogue import Catalogue
 from segmentation.engine.frame import Frame
 from segmentation.errors import NotFound
 from segmentation.evaluation import Definition, Members
@@ -64,7 +65,10 @@ def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime
 
 
 def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) -> AssignResult:
-    """Take customers out. One who matches the rule is excluded, so that the next run does not put him back. Raises NotFound."""
+    """Take customers out.
+
+    One who matches the rule is excluded, so that the next run does not put him back. Raises NotFound.
+    """
     asked = _load(store, segment_id, request, at)
     entity = request.legalEntityId
     decisions: list[Decision] = []
@@ -128,9 +132,13 @@ def _load(store: Store, segment_id: str, request: CustomerIds, at: datetime, now
     frame_at = partitions.load_customers(store, ids, partitions.columns_of(definitions))
     definition = definitions[segment_id]
     frame = frame_at(definition.now)
-    states = {name: memberships.state_of_customers(store.table, name, ids, entity, store.partitions) for name in definitions}
+    states = {
+        name: memberships.state_of_customers(store.table, name, ids, entity, store.partitions) for name in definitions
+    }
     found = evaluation.members(definitions, frame_at, states.__getitem__)
-    errors += [f"{customer_id}: there is no such customer" for customer_id in ids if frame.position(customer_id) is None]
+    errors += [
+        f"{customer_id}: there is no such customer" for customer_id in ids if frame.position(customer_id) is None
+    ]
     return _Asked(definition, frame, found, states[segment_id], tuple(errors))
 
 
@@ -141,7 +149,9 @@ def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Defi
     if not definition[segment.segmentId].paused:
         return definition
     everything = [other for other in stored.all_segments(store.table, at) if other.segmentId != segment.segmentId]
-    known = catalogue.Catalogue(known.attributes, known.events, frozenset({segment.segmentId, *(o.segmentId for o in everything)}))
+    known = Catalogue(
+        known.attributes, known.events, frozenset({segment.segmentId, *(o.segmentId for o in everything)})
+    )
     return evaluation.needed(evaluation.define([*everything, segment], known, at), [segment.segmentId])
 
 

@@ -18,7 +18,10 @@ _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 
 
 def list_attributes(store: Store) -> AttributeList:
-    """Attributes with what the last run measured of them, features, and the fields of every event. One list, no pages: it is bounded."""
+    """Attributes with what the last run measured of them, features, and the fields of every event.
+
+    One list, no pages: it is bounded.
+    """
     found = catalogue.items(store.table)
     measured = {item["name"]: item["statistics"] for item in found if item.get("feature")}
     items = [_attribute(name, kind, "feature", measured.get(name)) for name, kind in FEATURES.items()]
@@ -51,7 +54,10 @@ def kind_of(value: Any) -> Kind:
             return Kind.LIST
         case {"latitude": _, "longitude": _}:
             return Kind.GEO
-    raise ValueError(f"{_shown(value)} is no attribute value; use a string, number, boolean, ISO date, list of strings or {{latitude, longitude}}")
+    raise ValueError(
+        f"{_shown(value)} is no attribute value; "
+        "use a string, number, boolean, ISO date, list of strings or {latitude, longitude}"
+    )
 
 
 def stored_value(value: Any, kind: Kind) -> Any:

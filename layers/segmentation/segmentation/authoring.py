@@ -10,6 +10,7 @@ import numpy as np
 
 from segmentation import evaluation, partitions, runs
 from segmentation.engine import criteria
+from segmentation.engine.catalogue import Catalogue
 from segmentation.errors import FieldError, InvalidInput
 from segmentation.evaluation import Definition, Definitions, Members
 from segmentation.models.segments import (
@@ -76,7 +77,10 @@ def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | N
 
 
 def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
-    """Count a rule without storing anything; with a segment, also who would join and leave it. Raises InvalidInput, InvalidCriteria, NotFound."""
+    """Count a rule without storing anything; with a segment, also who would join and leave it.
+
+    Raises InvalidInput, InvalidCriteria, NotFound.
+    """
     compared = stored.get(store.table, request.segmentId, at) if request.segmentId else None
     trial = Segment(
         segmentId=request.segmentId or _PREVIEW_ID,
@@ -168,9 +172,9 @@ def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Defi
     return evaluation.needed(definitions, [segment.segmentId])
 
 
-def _with(known: catalogue.Catalogue, segment: Segment) -> catalogue.Catalogue:
+def _with(known: Catalogue, segment: Segment) -> Catalogue:
     """The catalogue in which the others' rules are read: they may refer to the segment itself."""
-    return catalogue.Catalogue(known.attributes, known.events, known.segments | {segment.segmentId})
+    return Catalogue(known.attributes, known.events, known.segments | {segment.segmentId})
 
 
 def _members(

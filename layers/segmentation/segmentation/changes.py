@@ -1,7 +1,7 @@
 """What follows from a change of membership, whatever caused it: the table's stream becomes history and counters.
 
-Records may come twice. History items are keyed by what happened; a counter remembers the sequence number up to which it has
-counted, which is ascending for the items of one partition key.
+Records may come twice. History items are keyed by what happened; a counter remembers the sequence number up to which it
+has counted, which is ascending for the items of one partition key.
 """
 
 import random
@@ -100,7 +100,10 @@ def _count(table: Table, segment_id: str, partition: int, changes: list[Change])
             table.transact(
                 [
                     table.update_action(
-                        keys.count(segment_id, partition), set={"appliedThrough": last}, add={"members": delta}, condition=fresh
+                        keys.count(segment_id, partition),
+                        set={"appliedThrough": last},
+                        add={"members": delta},
+                        condition=fresh,
                     ),
                     table.update_action(keys.segment(segment_id), add={"customerCount": delta}, condition=_GONE),
                 ]
@@ -114,7 +117,7 @@ def _count(table: Table, segment_id: str, partition: int, changes: list[Change])
                 changes = [change for change in changes if change.sequence > applied]
                 continue
             # Another shard's counter of the same segment was faster.
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
             continue
         return
     raise TooBusy(f"the counters of segment {segment_id!r} are contended; the batch is delivered again")

@@ -78,7 +78,10 @@ def _refresh(store: Store, customer_id: str, frame_at: evaluation.FrameAt, at: d
 
 
 def _checked(given: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Kind]]:
-    """Attributes as they are stored, and the kinds of those that nobody knew. Raises InvalidInput that names every bad one."""
+    """Attributes as they are stored, and the kinds of those that nobody knew.
+
+    Raises InvalidInput that names every bad one.
+    """
     stored: dict[str, Any] = {}
     new: dict[str, Kind] = {}
     errors: list[FieldError] = []

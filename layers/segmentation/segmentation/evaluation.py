@@ -24,7 +24,10 @@ StateOf = Callable[[str], State]
 
 @dataclass(frozen=True)
 class Definition:
-    """A segment as one evaluation sees it. `rule` is None for manual segments; `open` is False while nobody can be a member."""
+    """A segment as one evaluation sees it.
+
+    `rule` is None for manual segments; `open` is False while nobody can be a member.
+    """
 
     segment: Segment
     rule: Rule | None
@@ -57,7 +60,10 @@ def compile_rule(segment: Segment, catalogue: Catalogue) -> Rule | None:
 
 
 def define(segments: Iterable[Segment], catalogue: Catalogue, at: datetime) -> dict[str, Definition]:
-    """Compile segments for an evaluation at `at`. A rule that no longer compiles is paused with its reason, never dropped."""
+    """Compile segments for an evaluation at `at`.
+
+    A rule that no longer compiles is paused with its reason, never dropped.
+    """
     definitions: dict[str, Definition] = {}
     for segment in segments:
         rule, paused = None, None
@@ -91,8 +97,8 @@ def check_order(definitions: Definitions) -> None:
 def members(definitions: Definitions, frame_at: FrameAt, state_of: StateOf) -> dict[str, Members]:
     """Who is in each segment.
 
-    `frame_at` gives the same customers in the same order for any instant. Segments that look from another instant are evaluated at
-    theirs; a rule that refers to one sees its result.
+    `frame_at` gives the same customers in the same order for any instant. Segments that look from another instant are
+    evaluated at theirs; a rule that refers to one sees its result.
     """
     rules = {segment_id: definition.rule for segment_id, definition in definitions.items()}
     result: dict[str, Members] = {}
@@ -121,7 +127,9 @@ def members(definitions: Definitions, frame_at: FrameAt, state_of: StateOf) -> d
 def changes(
     definition: Definition, frame: Frame, found: Members, state: State, cause: str, job_id: str | None = None
 ) -> list[Change]:
-    """What must be written so that the table says what was found, for the customers of the frame and those who are gone."""
+    """What must be written so that the table says what was found, for the customers of the frame and those who are
+    gone.
+    """
     if definition.paused:
         return []
     segment = definition.segment
@@ -141,7 +149,9 @@ def changes(
 
 
 def _wanted(definition: Definition, frame: Frame, found: Members, state: State) -> dict[Who, str]:
-    """Memberships that should be, with their source: one without legal entity by the rule, and one for every include."""
+    """Memberships that should be, with their source: one without legal entity by the rule, and one for every
+    include.
+    """
     if not definition.open:
         return {}
     wanted: dict[Who, str] = {(frame.ids[row], ""): "rule" for row in np.flatnonzero(found.matched).tolist()}

@@ -42,7 +42,10 @@ def close(
 
 
 def failure_of(state: Mapping[str, Any]) -> str | None:
-    """What the state machine caught, as a sentence: a step that failed, or the chunks and partitions that did. None if all went well."""
+    """What the state machine caught, as a sentence: a step that failed, or the chunks and partitions that did.
+
+    None if all went well.
+    """
     if "error" in state:
         return sentence(state["error"].get("Error", "Error"), state["error"].get("Cause", ""))
     for step in ("chunks", "partitions"):

@@ -1,4 +1,6 @@
-"""Imports as jobs: plan a file once however often its event comes, record what the workers did, close the job with links."""
+"""Imports as jobs: plan a file once however often its event comes, record what the workers did, close the job with
+links.
+"""
 
 import hashlib
 import re
@@ -18,7 +20,9 @@ _ANNOUNCED = re.compile(r"/job=(import-[0-9a-f]{20})/")
 
 
 def job_id_of(found: Mapping[str, Any]) -> str:
-    """The job of an object in an `Object Created` event: the one that announced it, or one that is the object version's own."""
+    """The job of an object in an `Object Created` event: the one that announced it, or one that is the object
+    version's own.
+    """
     announced = _ANNOUNCED.search(found["key"])
     if announced:
         return announced[1]
@@ -27,7 +31,9 @@ def job_id_of(found: Mapping[str, Any]) -> str:
 
 
 def plan(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    """First step: what was dropped, cut into chunks. `skip` is true for mappings and for events that were served before.
+    """First step: what was dropped, cut into chunks.
+
+    `skip` is true for mappings and for events that were served before.
 
     `event` is `{"event": EventBridge event, "execution": name}`. Raises InvalidFile, NotFound.
     """

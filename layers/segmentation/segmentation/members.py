@@ -17,7 +17,9 @@ Which = Literal["members", "included", "excluded"]
 _PREFIX = {"members": keys.MEMBER_PREFIX, "included": keys.INCLUDE_PREFIX, "excluded": keys.EXCLUDE_PREFIX}
 
 
-def list_members(store: Store, segment_id: str, which: Which, limit: int, token: str | None, at: datetime) -> MemberList:
+def list_members(
+    store: Store, segment_id: str, which: Which, limit: int, token: str | None, at: datetime
+) -> MemberList:
     """Members of a segment, or the customers that somebody included or excluded. Raises NotFound."""
     segments.get(store.table, segment_id, at)
     found, more = memberships.page_of_segment(store.table, segment_id, store.partitions, limit, token, _PREFIX[which])
@@ -28,7 +30,9 @@ def list_members(store: Store, segment_id: str, which: Which, limit: int, token:
     return MemberList(items=items, nextToken=more)
 
 
-def list_customer_segments(store: Store, customer_id: str, limit: int, token: str | None, at: datetime) -> CustomerSegmentList:
+def list_customer_segments(
+    store: Store, customer_id: str, limit: int, token: str | None, at: datetime
+) -> CustomerSegmentList:
     """Segments that a customer is in, in one request. A customer whom nobody knows is in none."""
     found, more = memberships.page_of_customer(store.table, customer_id, limit, token, at)
     return CustomerSegmentList(customerId=customer_id, items=[customer_segment(m) for m in found], nextToken=more)

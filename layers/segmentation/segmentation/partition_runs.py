@@ -1,6 +1,7 @@
 """One partition of an import or a run: merge what is new, evaluate every segment, write only what differs.
 
-Everything here may be repeated: a worker that died half-way leaves a state from which the next one reaches the same end.
+Everything here may be repeated: a worker that died half-way leaves a state from which the next one reaches the same
+end.
 """
 
 import gzip
@@ -63,7 +64,9 @@ class Task:
 
 
 def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
-    """Do the task and record its figures with the job: customers read, memberships entered and left, decisions taken from a file."""
+    """Do the task and record its figures with the job: customers read, memberships entered and left, decisions
+    taken from a file.
+    """
     counts = {"customers": 0, "entered": 0, "left": 0}
     if task.kind == IMPORT and task.dataset == "members":
         counts["skipped"] = _take_members(store, task, at)
@@ -72,7 +75,8 @@ def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
         counts["customers"] = merged.customers.num_rows
         for name, number in _evaluate(store, task, merged, at).items():
             counts[name] += number
-        # Somebody else may have moved the partition while this worker wrote: then its memberships may be older than the truth.
+        # Somebody else may have moved the partition while this worker wrote: then its memberships may be older than the
+        # truth.
         if partitions.current(store, task.partition) == pointer:
             break
     expires_at = int(at.timestamp()) + jobs.KEEP_SECONDS
@@ -81,7 +85,9 @@ def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
 
 
 def _has_work(store: Store, task: Task) -> bool:
-    """A run always evaluates; an import only partitions that it brings something to. Decided by the staged files and not by what
+    """A run always evaluates; an import only partitions that it brings something to.
+
+    Decided by the staged files and not by what
     a merge changes: the worker before may have died between its merge and its evaluation."""
     if task.kind != IMPORT:
         return True
@@ -91,7 +97,10 @@ def _has_work(store: Store, task: Task) -> bool:
 def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | None]:
     """Bring the partition's snapshot up to date; returns it and its pointer."""
     rows = task.kind == IMPORT and task.dataset != "members"
-    staged = merge.take_staged(store.files, task.job_id, task.partition) if rows else merge.Staged()
+    staged = merge.Staged()
+    if rows:
+        dropped = datetime.fromisoformat(jobs.item(store.table, task.job_id)["createdAt"])
+        staged = merge.take_staged(store.files, task.job_id, task.partition, dropped)
     for _ in range(_ATTEMPTS):
         previous = partitions.current(store, task.partition)
         before = snapshot.read(store.files, previous)
@@ -107,7 +116,9 @@ def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | 
         for profile in pending:
             customers.merged(store.table, profile)
         if pointer and (task.kind == "erasure" or any(profile.attributes is None for profile in pending)):
-            store.files.purge(keys.snapshot_prefix(task.partition), keep=f"{keys.snapshot_prefix(task.partition)}{pointer.version}/")
+            store.files.purge(
+                keys.snapshot_prefix(task.partition), keep=f"{keys.snapshot_prefix(task.partition)}{pointer.version}/"
+            )
         elif previous and result.changed:
             _clear_old(store, task.partition, {pointer.version if pointer else "", previous.version})
         return result.snapshot, pointer
@@ -154,7 +165,9 @@ def _measure(
     now: np.datetime64,
     at: datetime,
 ) -> None:
-    """Keep the partition's statistics for the step that merges them, one partial per instant that segments look from."""
+    """Keep the partition's statistics for the step that merges them, one partial per instant that segments look
+    from.
+    """
     masks = {segment_id: members.mask for segment_id, members in found.items()}
     pinned = sorted({definition.now for definition in definitions.values() if definition.segment.now})
     partials = [{"pinned": "", "partial": measure(frame_at(now), masks, now)}]
@@ -183,4 +196,3 @@ def _take_members(store: Store, task: Task, at: datetime) -> int:
     new = [decision for decision in decisions.values() if decision.who not in decided[decision.segment_id]]
     memberships.put_decisions(store.table, new, at, store.partitions)
     return skipped
-

@@ -22,7 +22,10 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Columns:
-    """What of the customers is needed: attributes (features included) and, per behaviour, fields. None is everything."""
+    """What of the customers is needed: attributes (features included) and, per behaviour, fields.
+
+    None is everything.
+    """
 
     attributes: Collection[str] | None = None
     events: Mapping[str, Collection[str]] | None = None

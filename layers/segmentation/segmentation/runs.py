@@ -1,4 +1,7 @@
-"""Runs: start one, and the first and last step of its state machine. Evaluating a partition stands in `partition_runs`."""
+"""Runs: start one, and the first and last step of its state machine.
+
+Evaluating a partition stands in `partition_runs`.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -43,7 +46,7 @@ def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
     `event` is `{"request": what begin sent or the schedule's input, "execution": name}`.
     """
     request = event["request"]
-    kind = request.get("kind") or "run"
+    kind: JobKind = request.get("kind") or "run"
     job_id = request.get("jobId") or f"run-{event['execution']}"[:80]
     jobs.create(store.table, job_id, kind, at)
     partitions = list(range(store.partitions)) if request.get("partitions") is None else request["partitions"]
@@ -55,6 +58,8 @@ def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
 
 
 def versions_of(store: Store, wanted: Collection[str] | None, at: datetime) -> dict[str, int]:
-    """The versions that an evaluation begins with: its outcome is recorded only for segments that are still at theirs."""
+    """The versions that an evaluation begins with: its outcome is recorded only for segments that are still at
+    theirs.
+    """
     known = segments.all_segments(store.table, at)
     return {segment.segmentId: segment.version for segment in known if wanted is None or segment.segmentId in wanted}

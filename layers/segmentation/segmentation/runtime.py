@@ -1,7 +1,7 @@
 """Composition root: the only code that reads the environment, builds clients, and knows Lambda and HTTP.
 
-An operation declares `api = Api()`, one route, and `handler = api.handler`. Workers that no route reaches are decorated with `worker`.
-Clients are built on first use, never at import.
+An operation declares `api = Api()`, one route, and `handler = api.handler`. Workers that no route reaches are decorated
+with `worker`. Clients are built on first use, never at import.
 """
 
 import functools
@@ -94,7 +94,7 @@ class _LazyFiles(Files):
         self.bucket = bucket
 
     @functools.cached_property
-    def _client(self) -> Any:  # type: ignore[override]
+    def _client(self) -> Any:
         # Path-style addresses exist on every S3 endpoint; links must carry a version 4 signature.
         config = Config(signature_version="s3v4", s3={"addressing_style": "auto"}, max_pool_connections=32)
         return boto3.client("s3", config=config)
@@ -110,7 +110,7 @@ class _LazyWorkflows(Workflows):
         }
 
     @functools.cached_property
-    def _client(self) -> Any:  # type: ignore[override]
+    def _client(self) -> Any:
         return boto3.client("stepfunctions")
 
 
@@ -136,7 +136,9 @@ class Api:
         """Declare a GET."""
         return self._route("GET", path, permission, 200)
 
-    def post(self, path: str, permission: str = WRITE, status: int = 200) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def post(
+        self, path: str, permission: str = WRITE, status: int = 200
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a POST; it honours `Idempotency-Key`."""
         return self._route("POST", path, permission, status)
 
@@ -148,7 +150,9 @@ class Api:
         """Declare a PATCH."""
         return self._route("PATCH", path, permission, 200)
 
-    def delete(self, path: str, permission: str = WRITE, status: int = 200) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def delete(
+        self, path: str, permission: str = WRITE, status: int = 200
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a DELETE."""
         return self._route("DELETE", path, permission, status)
 
@@ -210,7 +214,9 @@ class Api:
 
 
 def worker(function: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any], Any], Any]:
-    """A function that a stream, a rule or a state machine calls: logs what it works on, and its errors with their values."""
+    """A function that a stream, a rule or a state machine calls: logs what it works on, and its errors with their
+    values.
+    """
 
     @functools.wraps(function)
     def handle(event: dict[str, Any], context: Any) -> Any:
@@ -261,7 +267,10 @@ def _fingerprint(event: Mapping[str, Any]) -> str:
 
 
 def _with_encoded_path(event: dict[str, Any], path: str) -> dict[str, Any]:
-    """The event with its path parameters percent-encoded: API Gateway decodes them, and a decoded `/` would match no route."""
+    """The event with its path parameters percent-encoded:
+
+    API Gateway decodes them, and a decoded `/` would match no route.
+    """
     raw = path
     for name, value in (event.get("pathParameters") or {}).items():
         raw = raw.replace(f"{{{name}}}", quote(value, safe=""))
@@ -325,7 +334,9 @@ def _content_type_problem(error: RequestUnsupportedContentType) -> Response[str]
 
 
 def _route_problem(error: NotFoundError) -> Response[str]:
-    return _problem(404, "No such route", str(error.msg or "There is nothing here; see docs/api.md for the routes."), [])
+    return _problem(
+        404, "No such route", str(error.msg or "There is nothing here; see docs/api.md for the routes."), []
+    )
 
 
 def _sent(response: Response[str]) -> dict[str, Any]:

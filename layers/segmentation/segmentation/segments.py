@@ -1,4 +1,7 @@
-"""Segments as they are: read, list, delete, and the analysis of the last evaluation. What compiles a rule stands in `authoring`."""
+"""Segments as they are: read, list, delete, and the analysis of the last evaluation.
+
+What compiles a rule stands in `authoring`.
+"""
 
 import secrets
 from collections.abc import Iterable, Iterator
@@ -26,7 +29,10 @@ def list_segments(store: Store, site: str | None, limit: int, token: str | None,
 
 
 def delete(store: Store, segment_id: str, if_match: str | None, force: bool, at: datetime) -> Deleted:
-    """Delete a segment. One that others' rules use needs `force`, which pauses those. Raises NotFound, Conflict, StaleVersion."""
+    """Delete a segment.
+
+    One that others' rules use needs `force`, which pauses those. Raises NotFound, Conflict, StaleVersion.
+    """
     segment = stored.get(store.table, segment_id, at)
     users = [other for other in stored.all_segments(store.table, at) if segment_id in references(other.criteria)]
     if users and not force:

@@ -34,7 +34,9 @@ FEATURES: Mapping[str, Kind] = MappingProxyType(
         "lastReturnAt": Kind.DATE,
     }
 )
-"""Computed from orders for every customer, at the evaluation's `now`; a customer's own attributes cannot take these names."""
+"""Computed from orders for every customer, at the evaluation's `now`; a customer's own attributes cannot take these
+names.
+"""
 
 TIME_DEPENDENT_FEATURES = frozenset({"recencyDays", "tenureDays"})
 """Features that change while no data comes: they grow by one at whole days since the order."""

@@ -113,9 +113,9 @@ Column = StringColumn | NumberColumn | DateColumn | BooleanColumn | ListColumn |
 class EventTable:
     """Rows of one behaviour, sorted by customer and then by time.
 
-    Customer i owns rows `offsets[i]:offsets[i + 1]`; `time` is ascending within a customer. Where `group` is given (order
-    lines), lines of one group are adjacent and share their instant; `count` then counts groups, and fields named in `additive` are summed
-    within a group before avg, min and max.
+    Customer i owns rows `offsets[i]:offsets[i + 1]`; `time` is ascending within a customer. Where `group` is given
+    (order lines), lines of one group are adjacent and share their instant; `count` then counts groups, and fields named
+    in `additive` are summed within a group before avg, min and max.
     """
 
     offsets: Offsets

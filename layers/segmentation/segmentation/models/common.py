@@ -1,4 +1,6 @@
-"""Types that several operations share: ids as they come in bodies and in paths, instants, inputs that refuse unknown fields."""
+"""Types that several operations share: ids as they come in bodies and in paths, instants, inputs that refuse unknown
+fields.
+"""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -46,7 +48,9 @@ SegmentId = Annotated[str, Field(pattern=SEGMENT_ID_PATTERN)]
 LegalEntityId = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Instant = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(iso, return_type=str, when_used="json")]
 
-CustomerPath = Annotated[str, BeforeValidator(unquote), AfterValidator(check_customer_id), Path(description="Customer id, percent-encoded")]
+CustomerPath = Annotated[
+    str, BeforeValidator(unquote), AfterValidator(check_customer_id), Path(description="Customer id, percent-encoded")
+]
 SegmentPath = Annotated[str, BeforeValidator(unquote), Path(pattern=SEGMENT_ID_PATTERN, description="Segment id")]
 JobPath = Annotated[str, BeforeValidator(unquote), Path(pattern=r"^[A-Za-z0-9_-]{1,80}$", description="Job id")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at the most")]

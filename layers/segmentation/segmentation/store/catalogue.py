@@ -1,4 +1,6 @@
-"""The attribute catalogue in the table: which names data has brought, of which kind, and what the last run measured of them."""
+"""The attribute catalogue in the table: which names data has brought, of which kind, and what the last run measured of
+them.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -19,7 +19,10 @@ def encode(scope: str, position: Mapping[str, Any] | None) -> str | None:
 
 
 def decode(scope: str, token: str | None) -> dict[str, Any] | None:
-    """The position in a token of the list `scope`. Raises InvalidInput for a token that was changed or is of another list."""
+    """The position in a token of the list `scope`.
+
+    Raises InvalidInput for a token that was changed or is of another list.
+    """
     if token is None:
         return None
     try:

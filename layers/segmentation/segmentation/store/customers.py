@@ -6,14 +6,12 @@ The snapshot is a customer's home; an item here overlays it until evaluate_parti
 import json
 import secrets
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from segmentation.models.common import iso
 from segmentation.store import keys
-from segmentation.store.merge import PendingProfile
+from segmentation.store.profiles import PendingProfile
 from segmentation.store.table import Condition, ConditionFailed, Item, Table
 
 _DATE = "date"
@@ -35,7 +33,7 @@ def put(
             "attributes": None if attributes is None else json.dumps(attributes, ensure_ascii=False, default=_tagged),
         }
     )
-    return PendingProfile(customer_id, version, attributes, _instant(iso(at)))
+    return PendingProfile(customer_id, version, attributes, at)
 
 
 def of_partition(table: Table, partition: int) -> list[PendingProfile]:
@@ -67,7 +65,7 @@ def forget_history(table: Table, customer_id: str) -> None:
 def _pending(item: Item) -> PendingProfile:
     text = item.get("attributes")
     attributes = None if text is None else {name: _untagged(value) for name, value in json.loads(text).items()}
-    return PendingProfile(item["customerId"], item["version"], attributes, _instant(item["writtenAt"]))
+    return PendingProfile(item["customerId"], item["version"], attributes, datetime.fromisoformat(item["writtenAt"]))
 
 
 def _tagged(value: Any) -> dict[str, str]:
@@ -76,7 +74,3 @@ def _tagged(value: Any) -> dict[str, str]:
 
 def _untagged(value: Any) -> Any:
     return datetime.fromisoformat(value[_DATE]) if isinstance(value, dict) and _DATE in value else value
-
-
-def _instant(text: str) -> np.datetime64:
-    return np.datetime64(datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None), "us")

@@ -1,4 +1,6 @@
-"""Responses to POSTs that carried an Idempotency-Key, kept for a day so that a repeated request is answered, not repeated."""
+"""Responses to POSTs that carried an Idempotency-Key, kept for a day so that a repeated request is answered, not
+repeated.
+"""
 
 import time
 from dataclasses import dataclass
@@ -30,7 +32,10 @@ class Request:
 
 
 def begin(table: Table, request: Request, now: float | None = None) -> Answer | None:
-    """Claim the key, or return the stored answer. Raises Conflict for another body, or while the first request still runs."""
+    """Claim the key, or return the stored answer.
+
+    Raises Conflict for another body, or while the first request still runs.
+    """
     now = time.time() if now is None else now
     key = keys.idempotency(request.operation, request.caller, request.token)
     claim = {**key, "fingerprint": request.fingerprint, "claimedAt": now, "expiresAt": int(now + KEEP_SECONDS)}

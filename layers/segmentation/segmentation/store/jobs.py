@@ -28,7 +28,12 @@ def new_id(kind: str) -> str:
 
 
 def create(
-    table: Table, job_id: str, kind: JobKind, at: datetime, status: str = "queued", details: Mapping[str, Any] | None = None
+    table: Table,
+    job_id: str,
+    kind: JobKind,
+    at: datetime,
+    status: str = "queued",
+    details: Mapping[str, Any] | None = None,
 ) -> bool:
     """Record a job; False if there is one of this id already."""
     created = iso(at)
@@ -50,7 +55,9 @@ def create(
 
 
 def claim(table: Table, job_id: str, execution: str, at: datetime) -> bool:
-    """Take a job that nobody works on, or that this execution took before; False if another one has it or it is done."""
+    """Take a job that nobody works on, or that this execution took before; False if another one has it or it is
+    done.
+    """
     condition = Condition(
         "attribute_not_exists(#e) OR #e = :e OR #s = :failed",
         {":e": execution, ":failed": "failed"},
@@ -128,9 +135,7 @@ def sums(table: Table, job_id: str) -> dict[str, int]:
 
 def page(table: Table, limit: int, token: str | None) -> tuple[list[Job], str | None]:
     """Jobs, newest first, without their workers' figures until they end."""
-    found = table.page(
-        keys.JOBS, index=keys.GSI1, limit=limit, start=cursor.decode(keys.JOBS, token), backwards=True
-    )
+    found = table.page(keys.JOBS, index=keys.GSI1, limit=limit, start=cursor.decode(keys.JOBS, token), backwards=True)
     return [_job(meta, []) for meta in found.items], cursor.encode(keys.JOBS, found.last_key)
 
 

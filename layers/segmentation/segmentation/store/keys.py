@@ -71,7 +71,9 @@ EXCLUDE_PREFIX = "EXCLUDE#"
 
 
 def members_of(segment_id: str, partition: int) -> str:
-    """Partition key of a segment's memberships and of what people decided about them, for one partition of customers."""
+    """Partition key of a segment's memberships and of what people decided about them, for one partition of
+    customers.
+    """
     return f"SEGMENT#{segment_id}#{partition:04d}"
 
 

@@ -1,7 +1,8 @@
 """Memberships and the decisions behind them: the one place that writes either.
 
-A membership is the result of an evaluation; an include or exclude is what a person decided. A customer who leaves keeps a tombstone for a
-while, without index keys: it carries the cause of the exit to the table's stream and is invisible to every reader.
+A membership is the result of an evaluation; an include or exclude is what a person decided. A customer who leaves keeps
+a tombstone for a while, without index keys: it carries the cause of the exit to the table's stream and is invisible to
+every reader.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -80,7 +81,9 @@ def decisions_of_partition(table: Table, segment_id: str, partition: int) -> Sta
     return _state([*table.query(pk, keys.EXCLUDE_PREFIX), *table.query(pk, keys.INCLUDE_PREFIX)])
 
 
-def state_of_customers(table: Table, segment_id: str, customers: Collection[str], legal_entity_id: str, partitions: int) -> State:
+def state_of_customers(
+    table: Table, segment_id: str, customers: Collection[str], legal_entity_id: str, partitions: int
+) -> State:
     """Members and decisions for single customers: two reads for a hundred of them."""
     wanted: list[keys.Key] = []
     for customer_id in customers:
@@ -123,12 +126,12 @@ def page_of_segment(
     return items, cursor.encode(scope, {"partition": partition, "after": after}) if more else None
 
 
-def page_of_customer(table: Table, customer_id: str, limit: int, token: str | None, at: datetime) -> tuple[list[Membership], str | None]:
+def page_of_customer(
+    table: Table, customer_id: str, limit: int, token: str | None, at: datetime
+) -> tuple[list[Membership], str | None]:
     """Segments that a customer is in now: one query."""
     index = keys.customer_index(customer_id)
-    found: Page = table.page(
-        index, "SEGMENT#", index=keys.GSI1, limit=limit, start=cursor.decode(index, token)
-    )
+    found: Page = table.page(index, "SEGMENT#", index=keys.GSI1, limit=limit, start=cursor.decode(index, token))
     now = iso(at)
     items = [_membership(item) for item in found.items]
     return [m for m in items if m.until is None or m.until > now], cursor.encode(index, found.last_key)
@@ -139,7 +142,9 @@ def write(table: Table, changes: Iterable[Change], at: datetime, partitions: int
     return table.batch_write(_change_item(change, at, partitions) for change in changes)
 
 
-def decide(table: Table, decisions: Sequence[Decision], changes: Sequence[Change], at: datetime, partitions: int) -> None:
+def decide(
+    table: Table, decisions: Sequence[Decision], changes: Sequence[Change], at: datetime, partitions: int
+) -> None:
     """Write decisions and the changes that follow from them, a hundred items a transaction."""
     actions = [
         table.put_action(_decision_item(decision, at, partitions))
@@ -161,9 +166,14 @@ def remove_partition(table: Table, segment_id: str, partition: int, at: datetime
     """The segment is deleted: every member of the partition leaves, decisions go. Returns how many left."""
     items = list(table.query(keys.members_of(segment_id, partition)))
     members = [_membership(i) for i in items if i["SK"].startswith(keys.MEMBER_PREFIX) and "leftAt" not in i]
-    changes = [Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, "segment_deleted", job_id) for m in members]
+    changes = [
+        Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, "segment_deleted", job_id)
+        for m in members
+    ]
     table.batch_write([_leave_item(change, at, partition) for change in changes])
-    table.batch_write(deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in items if not i["SK"].startswith(keys.MEMBER_PREFIX)])
+    table.batch_write(
+        deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in items if not i["SK"].startswith(keys.MEMBER_PREFIX)]
+    )
     return len(members)
 
 
@@ -193,7 +203,12 @@ def _state(items: Iterable[Item]) -> State:
 
 def _membership(item: Item) -> Membership:
     return Membership(
-        item["segmentId"], item["customerId"], item.get("legalEntityId", ""), item["since"], item["source"], item.get("until")
+        item["segmentId"],
+        item["customerId"],
+        item.get("legalEntityId", ""),
+        item["since"],
+        item["source"],
+        item.get("until"),
     )
 
 

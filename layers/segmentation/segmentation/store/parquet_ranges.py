@@ -32,11 +32,17 @@ def read_groups(
     schema = metadata.schema.to_arrow_schema()
     names = schema.names if columns is None else [name for name in columns if name in set(schema.names)]
     if not groups:
-        return schema.empty_table().select(names)
+        empty = schema.empty_table().select(names)
+        return pa.table({name: _like(empty.column(name), name in encoded) for name in names})
     pieces = _Pieces(source, _joined(_chunks(metadata, groups, names)))
     parquet = pq.ParquetFile(pieces, metadata=metadata, read_dictionary=list(encoded), pre_buffer=False)
     # A name with a dot also selects what looks like a field inside it: hence the second selection.
     return parquet.read_row_groups(list(groups), columns=names).select(names).combine_chunks()
+
+
+def _like(column: pa.ChunkedArray, encoded: bool) -> pa.ChunkedArray:
+    """An empty column of the type that a filled one would have."""
+    return column.dictionary_encode() if encoded else column
 
 
 def _chunks(metadata: pq.FileMetaData, groups: Sequence[int], names: Sequence[str]) -> list[Range]:

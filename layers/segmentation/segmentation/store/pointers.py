@@ -1,4 +1,7 @@
-"""Which version of its snapshot each partition has now. A pointer moves by a conditional write: no reader sees half an import, no import overwrites another."""
+"""Which version of its snapshot each partition has now.
+
+A pointer moves by a conditional write: no reader sees half an import, no import overwrites another.
+"""
 
 from collections.abc import Collection
 
@@ -9,7 +12,10 @@ from segmentation.store.table import Condition, ConditionFailed, Table
 
 
 def get(table: Table, partitions: Collection[int], expected: int) -> dict[int, Pointer]:
-    """Pointers of the partitions that hold something. Raises Conflict if the data was spread over another number of partitions."""
+    """Pointers of the partitions that hold something.
+
+    Raises Conflict if the data was spread over another number of partitions.
+    """
     found: dict[int, Pointer] = {}
     for item in table.batch_get([keys.pointer(partition) for partition in partitions]):
         if item["partitions"] != expected:

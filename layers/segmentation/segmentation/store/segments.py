@@ -52,7 +52,7 @@ def get(table: Table, segment_id: str, at: datetime, version: int | None = None)
     earlier = table.get(keys.segment_version(segment_id, version))
     if earlier is None:
         raise NotFound(f"segment {segment_id!r} has no version {version}; the current one is {current['version']}")
-    counted = {name: current[name] for name in ("state", "customerCount", "matchedCount") if name in current}
+    counted: Item = {name: current[name] for name in ("state", "customerCount", "matchedCount") if name in current}
     return _segment({**earlier, **counted}, at)
 
 
@@ -68,7 +68,9 @@ def deleting(table: Table) -> list[str]:
     return [i["segmentId"] for i in table.query(keys.SEGMENTS, index=keys.GSI1) if i["state"] == DELETING]
 
 
-def page(table: Table, site: str | None, limit: int, token: str | None, at: datetime) -> tuple[list[Segment], str | None]:
+def page(
+    table: Table, site: str | None, limit: int, token: str | None, at: datetime
+) -> tuple[list[Segment], str | None]:
     """Segments in order of site and id, of one site if given."""
     scope = f"{keys.SEGMENTS}#{site}"
     prefix = "" if site is None else f"{keys.escape(site)}#"
@@ -82,7 +84,12 @@ def update(table: Table, segment: Segment, expected: int, evaluate: bool) -> Non
     item = _item(segment)
     changes: dict[str, Any] = {**item, **_index(segment)}
     if evaluate:
-        changes |= {"state": "evaluating", "statusReason": None, "jobId": segment.jobId, "matchedCount": segment.customerCount}
+        changes |= {
+            "state": "evaluating",
+            "statusReason": None,
+            "jobId": segment.jobId,
+            "matchedCount": segment.customerCount,
+        }
     condition = Condition(
         "#state <> :deleting AND #version = :expected",
         {":deleting": DELETING, ":expected": expected},
@@ -98,7 +105,9 @@ def update(table: Table, segment: Segment, expected: int, evaluate: bool) -> Non
 
 def stale(segment_id: str, expected: int) -> StaleVersion:
     """The error for a change based on version `expected`."""
-    return StaleVersion(f"version {expected} of segment {segment_id!r} is not the current one; read it again and repeat the change")
+    return StaleVersion(
+        f"version {expected} of segment {segment_id!r} is not the current one; read it again and repeat the change"
+    )
 
 
 def mark_deleting(table: Table, segment_id: str, expected: int | None) -> None:
@@ -124,7 +133,9 @@ def remove(table: Table, segment_id: str) -> None:
     table.batch_write(deletes=[{"PK": item["PK"], "SK": item["SK"]} for item in table.query(pk)])
 
 
-def set_state(table: Table, segment_id: str, version: int, state: str, reason: str | None, evaluated_at: datetime | None) -> bool:
+def set_state(
+    table: Table, segment_id: str, version: int, state: str, reason: str | None, evaluated_at: datetime | None
+) -> bool:
     """Record the outcome of an evaluation of `version`; False if the segment has moved on or is being deleted."""
     changes: dict[str, Any] = {"state": state, "statusReason": reason}
     if evaluated_at:
@@ -151,7 +162,9 @@ def get_analysis(table: Table, segment_id: str) -> tuple[dict[str, Any], str]:
     """The last report and when it was made, in one read. Raises NotFound."""
     item = table.get(keys.analysis(segment_id))
     if item is None:
-        raise NotFound(f"segment {segment_id!r} has no analysis yet: it does not exist, or its first evaluation has not ended")
+        raise NotFound(
+            f"segment {segment_id!r} has no analysis yet: it does not exist, or its first evaluation has not ended"
+        )
     report: dict[str, Any] = json.loads(gzip.decompress(item["report"]))
     return report, item["evaluatedAt"]
 

@@ -1,7 +1,7 @@
 """The DynamoDB table with plain Python values in and out.
 
-Low-level client calls: half the CPU of the resource interface. It knows nothing of segments or customers; conditions that fail are
-`ConditionFailed`, throttling that outlasts the retries is `TooBusy`.
+Low-level client calls: half the CPU of the resource interface. It knows nothing of segments or customers; conditions
+that fail are `ConditionFailed`, throttling that outlasts the retries is `TooBusy`.
 """
 
 import random
@@ -185,7 +185,9 @@ class Table:
         backwards: bool = False,
         after: str | None = None,
     ) -> Page:
-        """One query: at most `limit` items of a partition key whose sort key begins with `prefix` (or comes after `after`)."""
+        """One query: at most `limit` items of a partition key whose sort key begins with `prefix` (or comes
+        after `after`).
+        """
         pk_name, sk_name = (f"{index}PK", f"{index}SK") if index else ("PK", "SK")
         arguments: Item = {
             "KeyConditionExpression": "#pk = :pk",
@@ -254,7 +256,10 @@ class Table:
         return len(actions)
 
     def transact(self, actions: Sequence[Item]) -> None:
-        """All or nothing, at most 100 actions made by `put_action`, `update_action`, `delete_action`. Raises ConditionFailed."""
+        """All or nothing, at most 100 actions made by `put_action`, `update_action`, `delete_action`.
+
+        Raises ConditionFailed.
+        """
         self._call_raw("transact_write_items", TransactItems=list(actions))
 
     def put_action(self, item: Mapping[str, Any], condition: Condition | None = None) -> Item:
@@ -293,4 +298,4 @@ class Table:
 
 def _back_off(attempt: int) -> None:
     """Full jitter, from 50 ms doubling to 3 s."""
-    time.sleep(random.uniform(0, min(3.0, 0.05 * 2**attempt)))
+    time.sleep(random.uniform(0, min(3.0, 0.05 * 2**attempt)))  # noqa: S311

@@ -15,7 +15,9 @@ class Workflows:
         self._arns = arns
 
     def start(self, machine: str, execution: str, payload: Mapping[str, Any]) -> None:
-        """Start an execution; one of the same name that runs or ran is left as it is, so a repeated call starts nothing."""
+        """Start an execution; one of the same name that runs or ran is left as it is, so a repeated call starts
+        nothing.
+        """
         try:
             self._client.start_execution(
                 stateMachineArn=self._arns[machine], name=execution[:80], input=json.dumps(payload)

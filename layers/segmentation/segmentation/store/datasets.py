@@ -195,10 +195,8 @@ def match(dataset: Dataset, sources: Sequence[FileColumn], mapping: ImportMappin
     rest += [(column, column.source) for column in free if column.source not in taken]
     if prefix is not None:
         matched += _extras(dataset, prefix, rest)
-    elif set(chosen) - set(known):
-        raise InvalidFile(
-            f"the mapping names {sorted(set(chosen) - set(known))[0]!r}, but a {dataset} file has only {', '.join(known)}"
-        )
+    elif foreign := sorted(set(chosen) - set(known)):
+        raise InvalidFile(f"the mapping names {foreign[0]!r}, but {dataset} files have only {', '.join(known)}")
     read = {column.source for column in matched if column.position != CONSTANT}
     return matched, [column.source for column in sources if column.source not in read]
 

@@ -67,6 +67,8 @@ _DIRECTIVES = {
 }
 _EPOCH_SCALE = {"epoch": 1e6, "epochMillis": 1e3}
 _MICROSECOND = np.timedelta64(1, "us")
+_MONTH = np.timedelta64(1, "M")
+_NOT_A_TIME = np.datetime64("NaT", "us")
 
 
 @dataclass(frozen=True)
@@ -160,16 +162,16 @@ def _parsed(raw: pa.Array, rule: DateRule) -> tuple[pa.Array, Flags]:
         hours = twelve % 12 + np.where(np.asarray(pc.is_in(pc.utf8_lower(text("p")), pa.array(["p"]))), 12, 0)
     valid &= (years >= 1) & (months >= 1) & (months <= 12) & (hours <= 23) & (minutes <= 59) & (seconds <= 59)
     first = ((years - 1970) * 12 + np.clip(months, 1, 12) - 1).astype("datetime64[M]")
-    length = ((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
+    length = ((first + _MONTH).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
     valid &= (days >= 1) & (days <= length)
     micros = pc.utf8_slice_codeunits(pc.utf8_rpad(text("f"), 6, "0"), 0, 6).cast(pa.int64())
     since_midnight = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + np.asarray(micros)
     local = (first.astype("datetime64[D]") + (days - 1)).astype("datetime64[us]") + since_midnight * _MICROSECOND
     has_zone, offset = _offsets(text("z"))
-    local = np.where(valid, local, np.datetime64("NaT"))
+    local = np.where(valid, local, _NOT_A_TIME)
     utc = np.where(has_zone, local - offset * _MICROSECOND, _to_utc(local, rule.time_zone))
     codes = np.asarray(pc.fill_null(encoded.indices, -1))
-    values = pa.array(np.append(utc, np.datetime64("NaT"))[codes]).cast(UTC_INSTANT)
+    values = pa.array(np.append(utc, _NOT_A_TIME)[codes]).cast(UTC_INSTANT)
     return values, np.append(~valid, False)[codes]
 
 

@@ -2,6 +2,7 @@
 format."""
 
 import io
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

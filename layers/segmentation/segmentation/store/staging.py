@@ -16,6 +16,7 @@ HELD_BYTES = 128 * 2**20
 """Rows that are gathered before they are compressed: more makes better row groups, less makes smaller workers."""
 
 _UPLOADS = 8
+_IDS = frozenset({"orderId", "eventId"})
 
 
 class Stager:
@@ -75,7 +76,7 @@ class Stager:
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
-    """Columns whose values come back: a dictionary makes them small, while one of order ids or amounts only costs time."""
+    """Columns whose values come back: a dictionary makes them small; one of order ids or amounts only costs time."""
     return [
         field.name for field in schema if pa.types.is_string(field.type) and field.name not in ("orderId", "eventId")
     ]

@@ -1,4 +1,4 @@
-"""Build the template and deploy it to the local emulator, only if something changed. It uses the SAM client as anybody would."""
+"""Build the template and deploy it to the local emulator, if something changed. It uses the SAM client as anybody would."""
 
 import hashlib
 import json
@@ -28,8 +28,9 @@ def fingerprint() -> str:
     for name in SOURCES:
         root = REPOSITORY / name
         for file in [root] if root.is_file() else sorted(root.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(REPOSITORY)}\0".encode())
+            inside = file.relative_to(REPOSITORY)
+            if file.is_file() and not any(part.startswith((".", "__pycache__")) for part in inside.parts):
+                digest.update(f"{inside}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -50,13 +51,9 @@ def deploy(local: Local, version: str) -> None:
     if stamp.exists() and stamp.read_text() == version and _exists(local):
         return
     stamp.unlink(missing_ok=True)
-    artifacts = f"{STACK_NAME}-artifacts"
-    local.client("s3").create_bucket(Bucket=artifacts)
+    local.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
     _sam(
-        "deploy",
-        *("--stack-name", STACK_NAME, "--s3-bucket", artifacts, "--region", REGION),
-        *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"),
-        "--parameter-overrides",
+        *("deploy", "--config-env", "local", "--parameter-overrides"),
         *(f"{name}={value}" for name, value in PARAMETERS.items()),
         environment={"AWS_ENDPOINT_URL": local.endpoint},
     )
@@ -136,7 +133,7 @@ def _password(local: Local, pool: str) -> str:
 
 
 def forget_unfinished(local: Local) -> None:
-    """Remove the state of an emulator that was killed and could not write all of it: half a state is worse than none."""
+    """Remove the state of an emulator that was killed before it could write all of it: half of one is worse than none."""
     for name in ("state", "s3", "tmp", "deployed", "stack.json"):
         path = local.directory / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""The emulator's process: start it on loopback, wait until it answers, end it by its own pid. It knows nothing of what is deployed."""
+"""The emulator's process: start it on loopback, wait until it answers, end it by its pid. What is deployed is not its business."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from dev.local import REGION, ROOT_KEYS, Local, LocalStackError
 
 START_SECONDS = 60
-STOP_SECONDS = 120
+STOP_SECONDS = 30
 
 
 def running(local: Local) -> int | None:
@@ -22,11 +23,7 @@ def running(local: Local) -> int | None:
     if not file.exists():
         return None
     pid = int(file.read_text())
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    return pid if _ready(local) else None
+    return pid if _alive(pid) and _is_emulator(pid) else None
 
 
 def was_killed(local: Local) -> bool:
@@ -42,6 +39,7 @@ def start(local: Local) -> None:
         raise LocalStackError(
             f"Port {local.port} is taken by another program: stop that one, or choose a port with PORT=4577."
         )
+    shutil.rmtree(local.directory / "tmp", ignore_errors=True)
     for folder in ("state", "s3", "tmp"):
         (local.directory / folder).mkdir(parents=True, exist_ok=True)
     with (local.directory / "ministack.log").open("ab") as log:
@@ -74,7 +72,8 @@ def stop(local: Local) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while _alive(pid):
         if time.monotonic() > deadline:
-            raise LocalStackError(f"The emulator (pid {pid}) did not end within {STOP_SECONDS} s: end it by hand.")
+            # Its state is written first; what it then waits for is work that was under way and has no result any more.
+            os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
     _pid_file(local).unlink(missing_ok=True)
     return True
@@ -82,7 +81,7 @@ def stop(local: Local) -> bool:
 
 def _environment(local: Local) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_"))}
-    return kept | ROOT_KEYS | {
+    settings = {
         "GATEWAY_PORT": str(local.port),
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
@@ -92,7 +91,7 @@ def _environment(local: Local) -> dict[str, str]:
         "STATE_DIR": str(local.directory / "state"),
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(local.directory / "s3"),
-        # Functions unpack their layers under TMPDIR, once per process: inside the stack's folder, `make reset` removes them.
+        # Functions unpack their layers under TMPDIR, once per process: in the stack's folder, `make reset` removes them.
         "TMPDIR": str(local.directory / "tmp"),
         # Idle processes beyond the first of a function go after a minute: they hold memory and a copy of the layers.
         "LAMBDA_WARM_TTL_SECONDS": "60",
@@ -104,6 +103,7 @@ def _environment(local: Local) -> dict[str, str]:
         # The layers bring byte code along; a function's one file is not worth writing it.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    return kept | ROOT_KEYS | settings
 
 
 def _ready(local: Local) -> bool:
@@ -125,6 +125,12 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _is_emulator(pid: int) -> bool:
+    """False if another program has the pid since a crash; where there is no /proc, the pid file is believed."""
+    command = Path(f"/proc/{pid}/cmdline")
+    return not command.exists() or b"ministack" in command.read_bytes()
 
 
 def _taken(port: int) -> bool:

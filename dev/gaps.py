@@ -1,4 +1,4 @@
-"""Where the emulator differs from AWS after a deployment: it creates no routes, reads no state machine in YAML, and speaks no TLS.
+"""Where the emulator differs from AWS after a deployment: it creates no routes, reads no state machine in YAML, has no TLS.
 It runs after every deployment and knows nothing of our functions but what the template says."""
 
 import json
@@ -14,8 +14,8 @@ _FUNCTION = re.compile(r"\$\{(\w+)\.Arn\}")
 
 
 def close(local: Local, outputs: dict[str, str]) -> None:
-    """Create authorizer, integrations and routes anew, give every state machine its definition as JSON, and lift the bucket's
-    demand for TLS, which nothing on loopback could meet."""
+    """Create authorizer, integrations and routes anew, give every state machine its definition as JSON, and lift the
+    bucket's demand for TLS, which nothing on loopback could meet."""
     resources = {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for resource in local.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]

@@ -1,4 +1,4 @@
-"""The local stack's command line: `python -m dev.stack up|run|stop|reset`. `make` calls it; so do the end-to-end tests."""
+"""The local stack's command line, for make and the end-to-end tests: `python -m dev.stack up|run|stop|reset`."""
 
 import argparse
 import os
@@ -34,7 +34,9 @@ def run(local: Local, detach: bool) -> None:
     job = subprocess.run([sys.executable, "-m", "dev.main_job"], cwd=REPOSITORY, env=environment)
     if job.returncode:
         stop(local)
-        raise LocalStackError(f"The main job ended with code {job.returncode}; the stack is stopped, its state is kept.")
+        raise LocalStackError(
+            f"The main job ended with code {job.returncode}; the stack is stopped and its state kept."
+        )
     if detach:
         _say("The stack stays up; `make stop` ends it.")
         return

@@ -1,4 +1,4 @@
-"""Build the template and deploy it to the local emulator, if something changed. It uses the SAM client as anybody would."""
+"""Build the template and deploy it to the emulator if something changed, with the SAM client as anybody would."""
 
 import hashlib
 import json
@@ -133,7 +133,7 @@ def _password(local: Local, pool: str) -> str:
 
 
 def forget_unfinished(local: Local) -> None:
-    """Remove the state of an emulator that was killed before it could write all of it: half of one is worse than none."""
+    """Remove the state of an emulator that was killed before it had written all of it: half is worse than none."""
     for name in ("state", "s3", "tmp", "deployed", "stack.json"):
         path = local.directory / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

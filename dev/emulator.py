@@ -1,4 +1,4 @@
-"""The emulator's process: start it on loopback, wait until it answers, end it by its pid. What is deployed is not its business."""
+"""The emulator's process: start it on loopback, wait until it answers, end it by its pid. It deploys nothing."""
 
 import os
 import shutil
@@ -91,9 +91,9 @@ def _environment(local: Local) -> dict[str, str]:
         "STATE_DIR": str(local.directory / "state"),
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(local.directory / "s3"),
-        # Functions unpack their layers under TMPDIR, once per process: in the stack's folder, `make reset` removes them.
+        # Functions unpack their layers under TMPDIR, once per process; every start begins with an empty one.
         "TMPDIR": str(local.directory / "tmp"),
-        # Idle processes beyond the first of a function go after a minute: they hold memory and a copy of the layers.
+        # Idle processes beyond the first of a function go after a minute: each holds memory and a copy of layers.
         "LAMBDA_WARM_TTL_SECONDS": "60",
         # Retries of a state machine wait a fiftieth of what they wait on AWS.
         "SFN_WAIT_SCALE": "0.02",

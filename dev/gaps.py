@@ -1,5 +1,5 @@
-"""Where the emulator differs from AWS after a deployment: it creates no routes, reads no state machine in YAML, has no TLS.
-It runs after every deployment and knows nothing of our functions but what the template says."""
+"""Where the emulator differs from AWS: it creates no routes, reads no state machine in YAML, and has no TLS.
+This runs after every deployment and knows nothing of our functions but what the template says."""
 
 import json
 import re

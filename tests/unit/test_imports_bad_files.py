@@ -48,7 +48,7 @@ def test_an_unknown_folder_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_file_that_was_deleted_before_it_is_read_is_not_found() -> None:
-    with pytest.raises(NotFound, match="imports/orders/gone.csv"):
+    with pytest.raises(NotFound, match=r"imports/orders/gone\.csv"):
         imports.plan_import(store_of(MemoryFiles()), JOB, "imports/orders/gone.csv", {}, NOW)
 
 

@@ -51,6 +51,7 @@ class _Rows:
         self._block = block
         self._plan = plan
         self._sources: dict[str, str] = {}
+        self._unreadable: dict[str, Flags] = {}
         self.values: dict[str, pa.Array] = {}
         self.bad: Flags = np.zeros(len(block.rows), dtype=np.bool_) if block.damaged is None else block.damaged.copy()
 
@@ -62,13 +63,14 @@ class _Rows:
             raw = self._block.columns[column.source]
         known = KNOWN[self._plan.dataset].get(column.target)
         checked = _check(raw, column.kind, known.role if known else None, self._plan)
+        unreadable = np.zeros(len(raw), dtype=np.bool_)
         for problem in checked.problems:
             self._reject(problem, column.source, raw)
+            unreadable |= problem.mask
         if known and known.required and checked.values.null_count:
             blank = cells.flags(pc.is_null(checked.values))
-            for problem in checked.problems:
-                blank = blank & ~problem.mask
-            self._reject(Problem(blank, MISSING), column.source, None)
+            self._reject(Problem(blank & ~unreadable, MISSING), column.source, None)
+        self._unreadable[column.target] = unreadable
         self.values[column.target] = checked.values
         self._sources[column.target] = column.source
 
@@ -85,9 +87,10 @@ class _Rows:
             amounts = product if given is None else pc.coalesce(given, product)
         if amounts is None:
             raise AssertionError("a plan for orders has amount, or quantity and unitPrice")
-        self._reject(
-            Problem(cells.flags(pc.is_null(amounts)) & ~self.bad, MISSING), self._sources.get("amount", "amount"), None
-        )
+        blank = cells.flags(pc.is_null(amounts))
+        for name in {"amount", "quantity", "unitPrice"} & self._unreadable.keys():
+            blank &= ~self._unreadable[name]
+        self._reject(Problem(blank, MISSING), self._sources.get("amount", "amount"), None)
         self.values["amount"] = amounts
 
     def add_order_id(self) -> None:

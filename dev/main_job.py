@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dev.client import Client, Json
-from dev.local import Local, LocalStackError
+from dev.local import REPOSITORY, Local, LocalStackError
 from dev.main_job_segments import SEGMENTS
 
 DATASETS = ("customers", "orders", "events")
@@ -164,33 +164,34 @@ def print_next_steps(client: Client) -> None:
     """The base address and three commands that work as they stand, in the repository's folder."""
     url, bucket = client.description["apiUrl"], client.description["bucket"]
     endpoint, region = client.description["endpointUrl"], client.description["region"]
-    python = _relative(Path(sys.executable))
+    directory = _relative(client.local.directory)
+    python = f"{'' if directory == '.local' else f'STACK_DIR={directory} '}{_relative(Path(sys.executable))}"
     print(f"""
 Base URL: {url}
 
-Three commands to try next:
+Three commands to try next, after
+   API='{url}'
+   TOKEN=$({python} -m dev.main_job --token)
 
 1. Read a segment's members.
-   TOKEN=$({python} -m dev.main_job --token)
-   curl -s -H "Authorization: Bearer $TOKEN" '{url}/segments/champions/members?limit=3'
+   curl -s -H "Authorization: Bearer $TOKEN" "$API/segments/champions/members?limit=3"
 
 2. Count what a rule would match, condition by condition, without saving it.
-   curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' '{url}/segments/preview' \\
-     -d '{{"criteria": [{{"attribute": "city", "operator": "eq", "value": "Vienna"}}, \
+   curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "$API/segments/preview" -d \\
+     '{{"criteria": [{{"attribute": "city", "operator": "eq", "value": "Vienna"}}, \
 {{"attribute": "orderCount", "operator": "gte", "value": 5}}]}}'
 
 3. Drop a file with a new customer, and look at its job.
    printf 'customerId,country,city\\nmy-first,AT,Vienna\\n' | \\
      curl -s --aws-sigv4 aws:amz:{region}:s3 --user test:test -X PUT --data-binary @- \\
      '{endpoint}/{bucket}/imports/customers/mine.csv'
-   curl -s -H "Authorization: Bearer $TOKEN" '{url}/jobs?limit=1'
+   sleep 5; curl -s -H "Authorization: Bearer $TOKEN" "$API/jobs?limit=1"
 """)
 
 
 def _relative(path: Path) -> str:
-    """The interpreter as one would type it in the repository's folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    """A path as one would type it in the repository's folder."""
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else str(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from segmentation.engine.criteria.prepared import (
 )
 from segmentation.engine.criteria.program import Program
 from segmentation.engine.criteria.rule import Rule
-from segmentation.engine.criteria.times import UInt64, zone
+from segmentation.engine.criteria.times import zone
 from segmentation.engine.criteria.tree import walk
 from segmentation.engine.frame import Bools, Frame, Instants
 from segmentation.errors import InvalidCriteria
@@ -132,17 +132,17 @@ def evaluate(
         final[segment] = _decided(program, matched[segment], overrides.get(segment, Override()))
         program.bind(segment, final[segment])
     ids = tuple(rules)
-    slots = list(dict.fromkeys([*(final[segment] for segment in ids), *(matched[segment] for segment in ids)]))
+    slots = [final[segment] for segment in ids]
+    overruled = [matched[segment] for segment in ids if matched[segment] != final[segment]]
     awaited = list(dict.fromkeys(program.sources(final[segment]) for segment in ids))
     awaited = [sources for sources in awaited if sources] if next_change else []
-    bits, waits = program.run(slots, awaited)
-    masks = bits[[slots.index(final[segment]) for segment in ids]]
-    same = all(final[segment] == matched[segment] for segment in ids)
-    matches = masks if same else bits[[slots.index(matched[segment]) for segment in ids]]
+    bits, instants = program.run(slots + overruled, awaited)
+    masks = bits[: len(ids)]
+    matches = bits[[(slots + overruled).index(matched[segment]) for segment in ids]] if overruled else masks
     places = {segment: place for place, segment in enumerate(ids)}
     if not next_change:
         return Evaluation(ids, prepared.size, masks, matches, _places=places)
-    changes = [_instants(wait, instant) for wait in waits]
+    changes = [found.view("datetime64[us]") for found in instants]
     position = {sources: place for place, sources in enumerate(awaited)}
     change_of = [position.get(program.sources(final[segment]), -1) for segment in ids]
     for place, segment in enumerate(ids):
@@ -221,10 +221,3 @@ def _fixed(override: Override) -> Bools | None:
     if override.include is None or override.exclude is None:
         return override.include if override.exclude is None else override.exclude
     return np.asarray(override.include | override.exclude)
-
-
-def _instants(waits: UInt64, now: int) -> Instants:
-    """Waits as instants, in place: what waits too long becomes NaT, which is NEVER as an unsigned number."""
-    np.minimum(waits, np.uint64((1 << 63) - now - 1), out=waits)
-    waits += np.uint64(now + 1)
-    return waits.view("datetime64[us]")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.catalogue import Kind
-from segmentation.engine.criteria.times import DAY, Int64, Zone
+from segmentation.engine.criteria.times import DAY, NOT_A_TIME, Int64, Zone
 from segmentation.engine.frame import (
     BooleanColumn,
     Bools,
@@ -29,6 +29,9 @@ from segmentation.engine.frame import (
 
 Bits = NDArray[np.uint8]
 """One bit per row, the first row in the highest bit of the first byte; bits beyond the last row are zero in results."""
+
+SMALL = 64
+"""Columns of up to so many distinct values have a bitmap per value."""
 
 CLASSES: Mapping[Kind, type[Column]] = {
     Kind.STRING: StringColumn,
@@ -103,16 +106,11 @@ class Prepared:
         return self._keep(("present", name), lambda: ~pack(column.missing()))
 
     def bitmap(self, name: str, column: StringColumn | ListColumn, code: int) -> Bits:
-        """The rows whose text is, or whose list holds, one value of the dictionary."""
+        """The rows whose text is, or whose list holds, one value of the dictionary (lists: of at most SMALL values)."""
         if isinstance(column, StringColumn):
             return self._keep(("bitmap", name, code), lambda: pack(column.codes == code))
-        return self._keep(("bitmap", name, code), lambda: pack(self._holders(name, column, code)))
-
-    def _holders(self, name: str, column: ListColumn, code: int) -> Bools:
-        rows = np.zeros(self.size, dtype=np.bool_)
-        rows[self.list_owners(name, column)[column.codes == code]] = True
-        rows[column.absent] = False
-        return rows
+        sets = self._keep(("sets", name), lambda: _sets(column))
+        return self._keep(("bitmap", name, code), lambda: pack(sets & np.uint64(1 << code) != 0))
 
     def list_owners(self, name: str, column: ListColumn) -> Codes:
         """The row of every list element."""
@@ -136,9 +134,9 @@ class Prepared:
         """Month, day and year of every date in a zone."""
         return self._keep(("calendar", name, zone.name), lambda: _calendar(column, zone))
 
-    def latest(self, name: str, column: DateColumn) -> int:
-        """The latest instant of a column, in microseconds; the smallest integer where there is none."""
-        return self._keep(("latest", name), lambda: int(column.values.view(np.int64).max(initial=-(1 << 63))))
+    def bounds(self, name: str, column: DateColumn) -> tuple[int, int]:
+        """The earliest and the latest instant in microseconds; the largest and least integer where there is none."""
+        return self._keep(("bounds", name), lambda: _bounds(column.values.view(np.int64)))
 
     def rows(self, event: str) -> "Prepared | None":
         """The rows of an event as a frame of their own; None where the frame lacks the event."""
@@ -163,6 +161,24 @@ def union(bitmaps: Iterable[Bits], size: int) -> Bits:
     for bitmap in bitmaps:
         np.bitwise_or(rows, bitmap, out=rows)
     return rows
+
+
+def _bounds(times: Int64) -> tuple[int, int]:
+    # Counted from the first instant without a sign, "not a time" comes after all others.
+    first, last = NOT_A_TIME + 1, (1 << 63) - 1
+    after = int((times - first).view(np.uint64).min(initial=last - first))
+    return min(after + first, last), int(times.max(initial=NOT_A_TIME))
+
+
+def _sets(column: ListColumn) -> NDArray[np.uint64]:
+    """Every list as a set of codes, one bit for each; the dictionary has at most 64 values."""
+    sets = np.zeros(len(column.absent), dtype=np.uint64)
+    filled = np.flatnonzero(np.diff(column.offsets) > 0)
+    if filled.size:
+        bits = np.left_shift(np.uint64(1), column.codes[: column.offsets[-1]].astype(np.uint64))
+        sets[filled] = np.bitwise_or.reduceat(bits, column.offsets[filled])
+    sets[column.absent] = 0
+    return sets
 
 
 def _owners(offsets: Int64) -> Codes:

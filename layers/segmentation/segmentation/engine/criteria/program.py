@@ -22,7 +22,7 @@ from segmentation.engine.criteria.operators import (
 )
 from segmentation.engine.criteria.operators.check import Check
 from segmentation.engine.criteria.prepared import Bits, Prepared, empty, unpack
-from segmentation.engine.criteria.times import NEVER, Clock, UInt64, Zone
+from segmentation.engine.criteria.times import NEVER, Clock, UInt64, Waits, Zone
 from segmentation.engine.criteria.tree import (
     Behaviour,
     Condition,
@@ -66,7 +66,8 @@ class Program:
         self._waiting = waiting
         self._steps: list[Step] = []
         self._sources: list[frozenset[int]] = []
-        self._waits: dict[int, Callable[[int, int], UInt64]] = {}
+        self._waits: dict[Waits, int] = {}
+        self._columns: dict[int, str] = {}
         self._slots: dict[Hashable, int] = {}
         self._segments: dict[str, int] = {}
         self._measured: dict[Hashable, Measured] = {}
@@ -92,8 +93,10 @@ class Program:
         key = (node, zone.name if zoned else "")
         if key not in self._slots:
             clock = Clock(self._now, zone)
-            check = self._behaviour(node, clock) if isinstance(node, Behaviour) else self._condition(node, clock)
-            self._slots[key] = self._check(check)
+            if isinstance(node, Behaviour):
+                self._slots[key] = self._check(behaviours.check(node, self._measure(node, clock), clock))
+            else:
+                self._slots[key] = self._check(self._condition(node, clock), node.attribute)
         return self._slots[key]
 
     def combine(self, operator: str, slots: Sequence[int]) -> int:
@@ -126,33 +129,45 @@ class Program:
         return self._measure(node, Clock(self._now, zone))
 
     def sources(self, slot: int) -> frozenset[int]:
-        """The slots with waits that a slot depends on."""
+        """The waits that a slot depends on."""
         return self._sources[slot]
 
     def run(self, wanted: Sequence[int], awaited: Sequence[frozenset[int]] = ()) -> tuple[Bits, list[UInt64]]:
-        """Bits `uint8[wanted, rows / 8]`, and for each set of slots the shortest wait per row."""
+        """Bits `uint8[wanted, rows / 8]`, and for each set of waits the earliest instant of a change per row.
+
+        Instants are microseconds since 1970; NEVER, which is "not a time" as a signed number, is later than all others.
+        """
         size = self._prepared.size
         found = np.zeros((len(wanted), (size + 7) // 8), dtype=np.uint8)
-        waits = [np.empty(size, dtype=np.uint64) for _ in awaited]
-        needed = sorted(frozenset[int]().union(*awaited))
-        bits: list[Bits] = []
+        changes = [np.empty(size, dtype=np.uint64) for _ in awaited]
+        needed = frozenset[int]().union(*awaited)
+        sources = [(wait, waits) for waits, wait in self._waits.items() if wait in needed]
+        # Conditions on one column follow each other, so that it stays in the cache; what combines them comes after.
+        columns = self._columns
+        steps = sorted(enumerate(self._steps), key=lambda step: (step[0] not in columns, columns.get(step[0], "")))
+        bits = [found[:0]] * len(steps)
         for start in range(0, size, CHUNK):
             stop = min(start + CHUNK, size)
-            bits.clear()
-            for step in self._steps:
-                bits.append(step(bits, start, stop))
+            for slot, step in steps:
+                bits[slot] = step(bits, start, stop)
             for row, slot in zip(found, wanted, strict=True):
                 row[start >> 3 : (stop + 7) >> 3] = bits[slot]
-            parts = {slot: self._waits[slot](start, stop) for slot in needed}
-            for target, slots in zip(waits, awaited, strict=True):
-                _shortest(target[start:stop], [parts[slot] for slot in slots])
+            parts = {wait: self._instants(waits(start, stop)) for wait, waits in sources}
+            for target, chosen in zip(changes, awaited, strict=True):
+                _earliest(target[start:stop], [parts[wait] for wait in chosen])
         if size % 8:
             found[:, -1] &= np.uint8(0xFF << (8 - size % 8) & 0xFF)
-        return found, waits
+        return found, changes
 
     def rows(self, slot: int) -> Bools:
         """The truth of one slot for all rows."""
         return unpack(self.run([slot])[0][0], self._prepared.size)
+
+    def _instants(self, waits: UInt64) -> UInt64:
+        """Waits as instants; one that is too long for an instant becomes NEVER."""
+        instants: UInt64 = np.minimum(waits, np.uint64((1 << 63) - self._now - 1))
+        instants += np.uint64(self._now + 1)
+        return instants
 
     def _intern(self, key: Hashable, step: Step, sources: frozenset[int]) -> int:
         if key not in self._slots:
@@ -164,7 +179,7 @@ class Program:
         self._sources.append(sources)
         return len(self._steps) - 1
 
-    def _check(self, check: Check) -> int:
+    def _check(self, check: Check, column: str = "") -> int:
         answer = check.answer
         if isinstance(answer, np.ndarray):
             whole = answer
@@ -172,9 +187,11 @@ class Program:
         else:
             truth = answer
             slot = self._append(lambda _bits, start, stop: np.packbits(truth(start, stop)), frozenset())
+        self._columns[slot] = column
+        if check.among is not None:
+            slot = self.combine("all", [slot, self.given(check.among)])
         if self._waiting and check.waits is not None:
-            self._waits[slot] = check.waits
-            self._sources[slot] = frozenset([slot])
+            self._sources[slot] = frozenset([self._waits.setdefault(check.waits, len(self._waits))])
         return slot
 
     def _condition(self, node: Condition, clock: Clock) -> Check:
@@ -228,9 +245,6 @@ class Program:
             return replace(check, waits=lambda start, stop: shortest[start:stop])
         return replace(check, waits=lambda start, stop: np.minimum(own(start, stop), shortest[start:stop]))
 
-    def _behaviour(self, node: Behaviour, clock: Clock) -> Check:
-        return behaviours.check(node, self._measure(node, clock), clock)
-
     def _measure(self, node: Behaviour, clock: Clock) -> Measured:
         key = (node.event, node.measure, node.window, node.where, clock.zone.name)
         if key not in self._measured:
@@ -254,11 +268,13 @@ class Program:
         conditions = Program(rows, self._now, self._waiting, features=False)
         slot = conditions.add(node.where, zone)
         sources = conditions.sources(slot)
-        bits, waits = conditions.run([slot], [sources] if sources else [])
-        return Rowset(table, owners, unpack(bits[0], rows.size), waits[0] if waits else None)
+        bits, changes = conditions.run([slot], [sources] if sources else [])
+        return Rowset(
+            table, owners, unpack(bits[0], rows.size), changes[0] - np.uint64(self._now + 1) if changes else None
+        )
 
 
-def _shortest(target: UInt64, parts: Sequence[UInt64]) -> None:
+def _earliest(target: UInt64, parts: Sequence[UInt64]) -> None:
     if len(parts) == 1:
         target[:] = parts[0]
         return

@@ -13,8 +13,9 @@ class Check:
     """A positive condition over the rows of one frame.
 
     `answer` is the bits of all rows, or a function of (start, stop) that gives the truth of those rows. `waits` tells
-    when the answer can change though no data comes; None: never.
+    when the answer can change though no data comes; None: never. Where `among` is given, only its rows can match.
     """
 
     answer: Bits | Callable[[int, int], Bools]
     waits: Waits | None = None
+    among: Bits | None = None

@@ -1,5 +1,6 @@
 """Dates: a condition is a union of half-open spans of instants, or a look-up in the year's calendar (anniversaries)."""
 
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import cast
@@ -46,10 +47,18 @@ def check(condition: Condition, column: Column, prepared: Prepared, clock: Clock
         return _anniversary(condition, dates, prepared, clock)
     times = dates.values.view(np.int64)
     spans = spans_of(condition.operator, condition.value, clock)
-    waits = _waits(condition, times, clock, prepared.latest(condition.attribute, dates))
+    earliest, latest = prepared.bounds(condition.attribute, dates)
+    waits = _waits(condition, times, clock, latest)
     if len(spans) == 1:
-        (span,) = spans
-        return Check(lambda start, stop: inside(times[start:stop], span), waits)
+        start_of, end_of = spans[0]
+        # One comparison is enough where the column lies wholly on one side of the other end.
+        if end_of > latest and start_of > NOT_A_TIME:
+            return Check(lambda start, stop: times[start:stop] >= start_of, waits)
+        if start_of <= earliest:
+            return Check(
+                lambda start, stop: times[start:stop] < end_of, waits, prepared.present(condition.attribute, dates)
+            )
+        return Check(lambda start, stop: inside(times[start:stop], spans[0]), waits)
 
     def in_any(start: int, stop: int) -> Bools:
         part = times[start:stop]
@@ -136,16 +145,29 @@ def arrival_waits(times: Int64, now: int) -> UInt64:
     return np.asarray(times - (now + 1)).view(np.uint64)
 
 
+@dataclass(frozen=True)
+class EdgeWaits:
+    """Waits of a rolling window over a column. Equal ones give the same, so that a program computes them once."""
+
+    attribute: str
+    duration: Duration
+    sign: int
+    future: bool
+    clock: Clock
+    times: Int64 = field(compare=False)
+
+    def __call__(self, start: int, stop: int) -> UInt64:
+        ramp = self.clock.ramp(self.duration, self.sign)
+        return window_waits(self.times[start:stop], self.clock.now, ramp, self.future)
+
+
 def _waits(condition: Condition, times: Int64, clock: Clock, latest: int) -> Waits | None:
     if not isinstance(condition.value, Duration):
         return None
-    now, future = clock.now, latest > clock.now
     if condition.operator == "in_next":
-        ahead = clock.ramp(condition.value, +1)
-        return lambda start, stop: window_waits(times[start:stop], now, ahead, True)
-    ramp = clock.ramp(condition.value, -1)
-    future = future and condition.operator == "in_last"
-    return lambda start, stop: window_waits(times[start:stop], now, ramp, future)
+        return EdgeWaits(condition.attribute, condition.value, +1, True, clock, times)
+    future = condition.operator == "in_last" and latest > clock.now
+    return EdgeWaits(condition.attribute, condition.value, -1, future, clock, times)
 
 
 def _anniversary(condition: Condition, column: DateColumn, prepared: Prepared, clock: Clock) -> Check:

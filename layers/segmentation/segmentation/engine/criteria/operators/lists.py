@@ -6,13 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.criteria.operators.check import Check
-from segmentation.engine.criteria.prepared import Bits, Prepared, fold, pack, union
+from segmentation.engine.criteria.prepared import SMALL, Bits, Prepared, fold, pack, union
 from segmentation.engine.criteria.times import Clock
 from segmentation.engine.criteria.tree import Condition
 from segmentation.engine.frame import Bools, Column, ListColumn
-
-SMALL = 64
-"""Columns of up to so many distinct values have a bitmap per value."""
 
 Labels = NDArray[np.int64]
 """Per value of the dictionary the position of the wanted value that it equals, or -1."""

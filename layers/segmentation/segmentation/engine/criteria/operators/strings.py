@@ -1,19 +1,21 @@
 """Texts: a predicate runs once per distinct value, then the answer is looked up by code."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from operator import contains, eq
 from typing import cast
 
 import numpy as np
 
 from segmentation.engine.criteria.operators.check import Check
-from segmentation.engine.criteria.prepared import Prepared, fold, union
+from segmentation.engine.criteria.prepared import SMALL, Prepared, empty, fold, union
 from segmentation.engine.criteria.times import Clock
 from segmentation.engine.criteria.tree import Condition
-from segmentation.engine.frame import Column, Rows, StringColumn
+from segmentation.engine.frame import Bools, Codes, Column, Rows, StringColumn
 
-SMALL = 64
-"""Columns of up to so many distinct values have a bitmap per value."""
+FEW_RUNS = 8
+"""Up to so many runs of accepted codes are compared one by one, which is faster than a look-up."""
 
 PATTERN_MEMORY = 1 << 20
 """Bytes that one regular expression may take when compiled."""
@@ -27,14 +29,33 @@ def check(condition: Condition, column: Column, prepared: Prepared, _clock: Cloc
         return Check(
             union((prepared.bitmap(condition.attribute, texts, int(code)) for code in accepted), prepared.size)
         )
-    codes = texts.codes
-    if len(accepted) == 1:
-        only = accepted[0]
-        return Check(lambda start, stop: codes[start:stop] == only)
+    codes, runs = texts.codes, _runs(accepted)
+    if not runs:
+        return Check(empty(prepared.size))
+    if len(runs) <= FEW_RUNS:
+        return Check(lambda start, stop: _in_runs(codes[start:stop], runs))
     table = np.zeros(len(texts.values) + 1, dtype=np.bool_)
     table[accepted] = True
-    # The last entry answers for -1, which wraps around to it.
-    return Check(lambda start, stop: table.take(codes[start:stop], mode="wrap"))
+    # The last entry answers for -1. Indexing is fastest with numpy's own kind of index.
+    return Check(lambda start, stop: table[codes[start:stop].astype(np.intp)])
+
+
+def _runs(codes: Rows) -> list[tuple[int, int]]:
+    """Distinct codes as runs from the first to the last (included), ascending."""
+    ordered = np.sort(codes)
+    breaks = np.flatnonzero(np.diff(ordered) > 1) + 1
+    return [(int(run[0]), int(run[-1])) for run in np.split(ordered, breaks) if run.size]
+
+
+def _in_runs(codes: Codes, runs: list[tuple[int, int]]) -> Bools:
+    rows = _in_run(codes, *runs[0])
+    for run in runs[1:]:
+        rows |= _in_run(codes, *run)
+    return rows
+
+
+def _in_run(codes: Codes, first: int, last: int) -> Bools:
+    return np.asarray(codes == first if first == last else (codes >= first) & (codes <= last))
 
 
 def _accepted(condition: Condition, column: StringColumn, prepared: Prepared) -> Rows:
@@ -46,34 +67,27 @@ def _accepted(condition: Condition, column: StringColumn, prepared: Prepared) ->
     # RE2 ignores case by itself, in the text as it is.
     folded = condition.ignore_case and condition.operator != "matches"
     values = prepared.folded(condition.attribute, column) if folded else column.values
-    holds = predicate(condition)
-    return np.flatnonzero(np.fromiter((holds(value) for value in values), dtype=np.bool_, count=len(values)))
+    return np.flatnonzero(np.fromiter(_answers(condition, values), dtype=np.bool_, count=len(values)))
 
 
-def predicate(condition: Condition) -> Callable[[str], bool]:
-    """A positive text operator as a function of one value (folded already where case does not matter).
-
-    Raises
-    ------
-    ValueError
-        No such operator.
-    """
+def _answers(condition: Condition, values: tuple[str, ...]) -> Iterable[bool]:
+    """What a positive text operator says of each value (folded already where case does not matter)."""
     prepare = fold if condition.ignore_case else str
     if condition.operator == "in":
         wanted = frozenset(prepare(text) for text in cast(tuple[str, ...], condition.value))
-        return lambda found: found in wanted
+        return map(wanted.__contains__, values)
     if condition.operator == "matches":
-        return compile_pattern(cast(str, condition.value), condition.ignore_case)
-    text = prepare(cast(str, condition.value))
+        return map(compile_pattern(cast(str, condition.value), condition.ignore_case), values)
+    text = repeat(prepare(cast(str, condition.value)))
     match condition.operator:
         case "eq":
-            return lambda found: found == text
+            return map(eq, values, text)
         case "contains":
-            return lambda found: text in found
+            return map(contains, values, text)
         case "starts_with":
-            return lambda found: found.startswith(text)
+            return map(str.startswith, values, text)
         case "ends_with":
-            return lambda found: found.endswith(text)
+            return map(str.endswith, values, text)
     raise ValueError(f"no text operator {condition.operator!r}")
 
 

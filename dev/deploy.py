@@ -42,6 +42,8 @@ def build(version: str) -> None:
         return
     stamp.unlink(missing_ok=True)
     _sam("build", "--cached", "--parallel", "--parameter-overrides", f"Architecture={ARCHITECTURE}")
+    for layer in ("LibrariesLayer", "DataLayer"):
+        gaps.link_layer(BUILD / "build" / layer, BUILD / "layers")
     stamp.write_text(version)
 
 

@@ -1,8 +1,11 @@
-"""Where the emulator differs from AWS: it creates no routes, reads no state machine in YAML, and has no TLS.
-This runs after every deployment and knows nothing of our functions but what the template says."""
+"""Where the emulator differs from AWS: it creates no routes, reads no state machine in YAML, has no TLS, and unpacks
+all layers anew for every process. This knows nothing of our functions but what the template says."""
 
+import hashlib
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -25,6 +28,25 @@ def close(local: Local, outputs: dict[str, str]) -> None:
     _create_routes(local.client("apigatewayv2"), outputs, body["paths"], resources)
     _rewrite_definitions(local.client("stepfunctions"), outputs)
     local.client("s3").delete_bucket_policy(Bucket=outputs["BucketName"])
+
+
+def link_layer(built: Path, home: Path) -> None:
+    """Move what `sam build` put into a layer to a place of its own below `home`, and leave a link in the layer.
+
+    Every process of a function has its own copy of the layers in the emulator: 170 MB to unpack at each cold start.
+    With the link all of them use one copy. Python reads the link because a layer may be a site directory.
+    """
+    content = built / "python"
+    digest = hashlib.sha256("\n".join(sorted(str(file.relative_to(content)) for file in content.rglob("*"))).encode())
+    place = home / f"{built.name}-{digest.hexdigest()[:12]}"
+    if not place.exists():
+        home.mkdir(exist_ok=True)
+        shutil.move(content, place)
+    shutil.rmtree(content, ignore_errors=True)
+    site = content / "lib" / "python3.13" / "site-packages"
+    site.mkdir(parents=True)
+    # First on the path, as the layer itself would be: the environment of the emulator has some of the same packages.
+    (site / "layer.pth").write_text(f"import sys; sys.path.insert(0, {str(place)!r})\n")
 
 
 def _create_routes(

@@ -1,7 +1,7 @@
 """Rules over a million customers, beside polars, pandas and DuckDB on their own encoded columns, all on one core.
 
 Every competitor gets its data in its own best form before the clock starts, answers the same 50 segments of 5
-conditions, and must find the same customers. Run it as `python -m benchmarks.rules`; it needs polars, pandas and duckdb.
+conditions, and must find the same customers. Run as `python -m benchmarks.rules`; it needs polars, pandas and duckdb.
 """
 
 import os
@@ -180,9 +180,9 @@ def span(condition: Condition) -> tuple[int | None, int | None, bool]:
     return (None, edge, False) if operator == "more_than_ago" else (edge, now + 1, operator == "not_in_last")
 
 
-# The peers. A list is a boolean column for each of its values, made by hand beforehand: none of them is as fast on lists
-# of its own, which polars shows by running both ways. Missing values need care only where a condition is negated; for
-# the others one step after the conjunction makes "unknown" false.
+# The peers. A list is a boolean column for each of its values, made by hand beforehand: none of them is as fast on
+# lists of its own, which polars shows by running both ways. Missing values need care only where a condition is
+# negated; for the others one step after the conjunction makes "unknown" false.
 
 
 def tag_columns(frame: Frame) -> dict[str, np.ndarray[Any, Any]]:

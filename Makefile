@@ -67,7 +67,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-COMPILE = $(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host \
+COMPILE = $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --annotation-style=line
 
 requirements: $(STAMP)  ## Pin all requirements again after a change of an .in file

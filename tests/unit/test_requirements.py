@@ -13,7 +13,9 @@ PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s#;]+)(\s+# via 
 def pins(file: Path) -> dict[str, str]:
     """Version of every package that a compiled file names, by its normalised name."""
     found = {}
-    for line in file.read_text().splitlines():
+    for line in filter(None, file.read_text().splitlines()):
+        if line.startswith("#"):
+            continue
         match = PINNED.fullmatch(line)
         assert match, f"{file.name}: {line!r} is no pinned requirement"
         found[_normalised(match["name"])] = match["version"]

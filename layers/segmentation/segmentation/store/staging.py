@@ -82,14 +82,14 @@ def _repeating(schema: pa.Schema) -> list[str]:
     ]
 
 
-def _partitions_of(ids: pa.ChunkedArray, partitions: int) -> NDArray[np.int32]:
+def _partitions_of(ids: pa.ChunkedArray, partitions: int) -> NDArray[np.uint16]:
     """The partition of every row, computed once per distinct customer."""
     encoded = ids.combine_chunks().dictionary_encode()
     of_id = [keys.partition_of(customer_id, partitions) for customer_id in encoded.dictionary.to_pylist()]
-    return np.array(of_id, dtype=np.int32)[np.asarray(encoded.indices)]
+    return np.array(of_id, dtype=np.uint16)[np.asarray(encoded.indices)]
 
 
-def _split(table: pa.Table, partitions: NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
+def _split(table: pa.Table, partitions: NDArray[np.uint16]) -> Iterator[tuple[int, pa.Table]]:
     """The rows of each partition, in their order."""
     order = np.argsort(partitions, kind="stable")
     table = table.take(pa.array(order))

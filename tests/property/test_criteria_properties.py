@@ -4,11 +4,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from segmentation.engine.criteria import Override, Rule, condition_counts, evaluate, explain, first_failure, parse
+from segmentation.engine.criteria import (
+    Override,
+    Rule,
+    condition_counts,
+    evaluate,
+    explain,
+    first_failure,
+    parse,
+    program,
+)
+from segmentation.engine.criteria.operators import lists, numbers, strings
 from segmentation.engine.frame import Bools
 
+from tests.support.criteria_frames import micros
 from tests.support.criteria_reference import NEGATIVES, holds
 from tests.support.criteria_samples import (
     ATTRIBUTES,
@@ -20,12 +32,12 @@ from tests.support.criteria_samples import (
     ZONES,
     features_of,
     frame_of,
-    micros,
 )
 
 NOW = st.sampled_from(NOWS)
 ZONE = st.sampled_from(ZONES)
 BASE = parse({"attribute": "spend", "operator": "gte", "value": 1}, CATALOGUE)
+SMALL, LARGE = "as columns of few values", "as columns of many values, in several chunks"
 LATER = st.builds(
     timedelta,
     days=st.integers(0, 800),
@@ -49,22 +61,38 @@ def _expected(raw: Any, customer: dict[str, Any], now: datetime, zone: str) -> b
     return holds(raw, {**customer, **features_of(customer, now)}, now, zone, member)
 
 
-@settings(deadline=None, max_examples=300)
-@given(TREES, CUSTOMERS, NOW, ZONE)
+@pytest.fixture(params=[SMALL, LARGE])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of the engine: what it does with many values and rows is tried on few."""
+    if request.param == LARGE:
+        monkeypatch.setattr(program, "CHUNK", 8)
+        monkeypatch.setattr(strings, "SMALL", 0)
+        monkeypatch.setattr(strings, "FEW_RUNS", 1)
+        monkeypatch.setattr(lists, "SMALL", 0)
+        monkeypatch.setattr(numbers, "FEW", 1)
+    return str(request.param)
+
+
+SHARED = [HealthCheck.function_scoped_fixture]
+"""The fixture sets limits once; nothing that an example does changes them."""
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=SHARED)
+@given(raw=TREES, customers=CUSTOMERS, now=NOW, zone=ZONE)
 def test_a_batch_gives_what_reading_the_criteria_row_by_row_gives(
-    raw: Any, customers: list[dict[str, Any]], now: datetime, zone: str
+    way: str, raw: Any, customers: list[dict[str, Any]], now: datetime, zone: str
 ) -> None:
     expected = [_expected(raw, customer, now, zone) for customer in customers]
-    assert _mask(raw, customers, now, zone).tolist() == expected
+    assert _mask(raw, customers, now, zone).tolist() == expected, way
 
 
-@settings(deadline=None, max_examples=200)
-@given(BEHAVIOURS | ATTRIBUTES, CUSTOMERS, NOW, ZONE)
+@settings(deadline=None, max_examples=150, suppress_health_check=SHARED)
+@given(raw=BEHAVIOURS | ATTRIBUTES, customers=CUSTOMERS, now=NOW, zone=ZONE)
 def test_every_leaf_gives_what_reading_it_row_by_row_gives(
-    raw: Any, customers: list[dict[str, Any]], now: datetime, zone: str
+    way: str, raw: Any, customers: list[dict[str, Any]], now: datetime, zone: str
 ) -> None:
     expected = [_expected(raw, customer, now, zone) for customer in customers]
-    assert _mask(raw, customers, now, zone).tolist() == expected
+    assert _mask(raw, customers, now, zone).tolist() == expected, way
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,22 +1,13 @@
 """Random customers as plain values and as a frame, and random criteria, for tests of the rule language."""
 
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 from segmentation.engine.catalogue import FEATURES, ORDER_FIELDS, Catalogue, Kind
-from segmentation.engine.frame import (
-    BooleanColumn,
-    DateColumn,
-    EventTable,
-    Frame,
-    GeoColumn,
-    ListColumn,
-    NumberColumn,
-    StringColumn,
-)
+from segmentation.engine.frame import Frame
+
+from tests.support.criteria_frames import booleans, dates, lists, numbers, places, strings, table
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 NOWS = (
@@ -83,39 +74,6 @@ CUSTOMER = st.fixed_dictionaries(
 CUSTOMERS = st.lists(CUSTOMER, min_size=1, max_size=11)
 
 
-def micros(moment: datetime | None) -> np.datetime64:
-    return np.datetime64("NaT", "us") if moment is None else np.datetime64(moment.replace(tzinfo=None), "us")
-
-
-def _strings(found: list[str | None]) -> StringColumn:
-    values = tuple(sorted({unicodedata.normalize("NFC", text) for text in found if text is not None}))
-    codes = [-1 if text is None else values.index(unicodedata.normalize("NFC", text)) for text in found]
-    return StringColumn(np.array(codes, dtype=np.int32), values)
-
-
-def _numbers(found: list[float | None]) -> NumberColumn:
-    return NumberColumn(np.array([np.nan if number is None else number for number in found], dtype=np.float64))
-
-
-def _dates(found: list[datetime | None]) -> DateColumn:
-    return DateColumn(np.array([micros(moment) for moment in found], dtype="datetime64[us]"))
-
-
-def _lists(found: list[list[str] | None]) -> ListColumn:
-    codes = [TAGS.index(text) for row in found for text in row or ()]
-    offsets = np.cumsum([0] + [len(row or ()) for row in found]).astype(np.int64)
-    return ListColumn(offsets, np.array(codes, dtype=np.int32), TAGS, np.array([row is None for row in found]))
-
-
-def _table(rows: list[list[dict[str, Any]]], columns: dict[str, Any], grouped: bool = False) -> EventTable:
-    flat = [row for own in rows for row in own]
-    offsets = np.cumsum([0] + [len(own) for own in rows]).astype(np.int64)
-    time = np.array([micros(row["time"]) for row in flat], dtype="datetime64[us]")
-    made = {name: build([row[name] for row in flat]) for name, build in columns.items()}
-    group = np.array([row["group"] for row in flat], dtype=np.int32) if grouped else None
-    return EventTable(offsets, time, made, group, frozenset({"amount"}) if grouped else frozenset())
-
-
 def frame_of(customers: list[dict[str, Any]], now: datetime) -> Frame:
     """The customers as a frame with the features of `now`."""
     numbered = 0
@@ -129,31 +87,24 @@ def frame_of(customers: list[dict[str, Any]], now: datetime) -> Frame:
     return Frame(
         size=len(customers),
         columns={
-            "country": _strings([customer["country"] for customer in customers]),
-            "spend": _numbers([customer["spend"] for customer in customers]),
-            "born": _dates([customer["born"] for customer in customers]),
-            "vip": BooleanColumn(np.array([_truth(customer["vip"]) for customer in customers], dtype=np.int8)),
-            "tags": _lists([customer["tags"] for customer in customers]),
-            "home": GeoColumn(
-                np.array([np.nan if customer["home"] is None else customer["home"][0] for customer in customers]),
-                np.array([np.nan if customer["home"] is None else customer["home"][1] for customer in customers]),
-            ),
-            "orderCount": _numbers([feature["orderCount"] for feature in features]),
-            "recencyDays": _numbers([feature["recencyDays"] for feature in features]),
-            "lastOrderAt": _dates([feature["lastOrderAt"] for feature in features]),
+            "country": strings([customer["country"] for customer in customers]),
+            "spend": numbers([customer["spend"] for customer in customers]),
+            "born": dates([customer["born"] for customer in customers]),
+            "vip": booleans([customer["vip"] for customer in customers]),
+            "tags": lists([customer["tags"] for customer in customers]),
+            "home": places([customer["home"] for customer in customers]),
+            "orderCount": numbers([feature["orderCount"] for feature in features]),
+            "recencyDays": numbers([feature["recencyDays"] for feature in features]),
+            "lastOrderAt": dates([feature["lastOrderAt"] for feature in features]),
         },
         events={
-            "order": _table(lines, {"amount": _numbers, "category": _strings}, grouped=True),
-            "view": _table(
+            "order": table(lines, {"amount": numbers, "category": strings}, grouped=True),
+            "view": table(
                 [sorted(customer["views"], key=lambda view: view["time"]) for customer in customers],
-                {"page": _strings, "until": _dates},
+                {"page": strings, "until": dates},
             ),
         },
     )
-
-
-def _truth(value: bool | None) -> int:
-    return -1 if value is None else int(value)
 
 
 def features_of(customer: dict[str, Any], now: datetime) -> dict[str, Any]:

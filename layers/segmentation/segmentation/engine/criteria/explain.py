@@ -13,7 +13,7 @@ from segmentation.engine.criteria.program import Program
 from segmentation.engine.criteria.render import SHOWN, as_json, sentence, value_json
 from segmentation.engine.criteria.rule import Rule
 from segmentation.engine.criteria.times import Zone, zone
-from segmentation.engine.criteria.tree import ROOT, Behaviour, Circle, Condition, Group, Node, Not, SegmentIs
+from segmentation.engine.criteria.tree import ROOT, Behaviour, Circle, Condition, Group, Node, Not, SegmentIs, walk
 from segmentation.engine.criteria.values import show
 from segmentation.engine.frame import (
     BooleanColumn,
@@ -54,8 +54,11 @@ def explain(
         raise IndexError(f"row {row} of a frame of {frame.size} customers")
     single = Prepared(frame.take(np.array([row], dtype=np.intp)))
     known = {name: pack(np.array([member])) for name, member in (memberships or {}).items()}
-    program = bound(rule, single, now, known)
-    return _explain(rule.root, ROOT, program, single, zone(rule.time_zone))
+    program, place = bound(rule, single, now, known), zone(rule.time_zone)
+    paths = {path: program.add(node, place) for path, node in walk(rule.root)}
+    bits, _ = program.run(list(paths.values()))
+    matched = {path: bool(bit) for path, bit in zip(paths, bits[:, 0], strict=True)}
+    return _explain(rule.root, ROOT, matched, program, single, place)
 
 
 def first_failure(explanation: Mapping[str, Any]) -> str:
@@ -74,24 +77,22 @@ def first_failure(explanation: Mapping[str, Any]) -> str:
     return f"{explanation['text']}{_found_words(explanation)}"
 
 
-def _explain(node: Node, path: str, program: Program, single: Prepared, place: Zone) -> dict[str, Any]:
-    matched = bool(program.rows(program.add(node, place))[0])
-    head: dict[str, object] = {"path": path, "text": sentence(node), "matched": matched}
+def _explain(
+    node: Node, path: str, matched: Mapping[str, bool], program: Program, single: Prepared, place: Zone
+) -> dict[str, Any]:
+    head: dict[str, object] = {"path": path, "text": sentence(node), "matched": matched[path]}
     match node:
         case Group():
             children = [
-                _explain(child, f"{path}.{node.operator}[{position}]", program, single, place)
+                _explain(child, f"{path}.{node.operator}[{position}]", matched, program, single, place)
                 for position, child in enumerate(node.children)
             ]
             return {**head, "operator": node.operator, "children": children}
         case Not():
-            return {
-                **head,
-                "operator": "not",
-                "children": [_explain(node.child, f"{path}.not", program, single, place)],
-            }
+            child = _explain(node.child, f"{path}.not", matched, program, single, place)
+            return {**head, "operator": "not", "children": [child]}
         case SegmentIs():
-            member = matched == (node.operator == "member")
+            member = matched[path] == (node.operator == "member")
             return {**head, "asked": as_json(node), "found": "member" if member else "not_member"}
         case Behaviour():
             measured = float(program.measured(node, place).values[0])

@@ -32,7 +32,7 @@ from segmentation.engine.criteria.tree import (
     SegmentIs,
 )
 from segmentation.engine.criteria.words import NEGATIONS
-from segmentation.engine.frame import Bools, DateColumn, NumberColumn
+from segmentation.engine.frame import DateColumn, NumberColumn
 
 CHUNK = 32768
 """Rows that are looked at together, so that their columns stay in the cache; a multiple of eight."""
@@ -158,10 +158,6 @@ class Program:
         if size % 8:
             found[:, -1] &= np.uint8(0xFF << (8 - size % 8) & 0xFF)
         return found, changes
-
-    def rows(self, slot: int) -> Bools:
-        """The truth of one slot for all rows."""
-        return unpack(self.run([slot])[0][0], self._prepared.size)
 
     def _instants(self, waits: UInt64) -> UInt64:
         """Waits as instants; one that is too long for an instant becomes NEVER."""

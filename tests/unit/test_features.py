@@ -1,9 +1,13 @@
 """Views of order lines and the features computed on them, by hand-computed shops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from segmentation.engine.catalogue import FEATURES
-from segmentation.engine.features import features, group_orders, order_views
+from segmentation.engine.features import features, group_orders, offsets_of, order_views, select
 from segmentation.engine.frame import Column, DateColumn, EventTable, NumberColumn, StringColumn
 
 NOW = np.datetime64("2024-03-01T00:00:00", "us")
@@ -35,8 +39,7 @@ def lines(
 
 
 def compute(table: EventTable, now: np.datetime64 = NOW, void: list[bool] | None = None) -> dict[str, Column]:
-    views = order_views(table, np.array(void or [False] * len(table.time), dtype=np.bool_))
-    return features(views["order"], views["return"], now)
+    return features(table, np.array(void or [False] * len(table.time), dtype=np.bool_), now)
 
 
 def numbers(computed: dict[str, Column], name: str) -> list[float]:
@@ -94,10 +97,10 @@ def test_every_feature_of_the_catalogue_is_computed_with_its_kind() -> None:
 
 
 def test_a_feature_that_is_not_asked_for_is_not_computed_and_an_unknown_one_is_refused() -> None:
-    views = order_views(SHOP, np.zeros(5, dtype=np.bool_))
-    assert features(views["order"], views["return"], NOW, ["orderCount"]).keys() == {"orderCount"}
+    nothing_void = np.zeros(5, dtype=np.bool_)
+    assert features(SHOP, nothing_void, NOW, ["orderCount"]).keys() == {"orderCount"}
     with pytest.raises(ValueError, match="shoeSize"):
-        features(views["order"], views["return"], NOW, ["shoeSize"])
+        features(SHOP, nothing_void, NOW, ["shoeSize"])
 
 
 def test_rows_after_now_do_not_count() -> None:
@@ -156,10 +159,8 @@ def test_a_large_amount_of_one_customer_does_not_round_anothers() -> None:
 
 
 def test_a_customer_taken_twice_has_the_same_orders_twice() -> None:
-    views = order_views(SHOP, np.zeros(5, dtype=np.bool_))
     one_order = lines([0, 2], ["2024-01-01"] * 2, [1.0, 2.0], [7, 7])
-    twice = one_order.take(np.array([0, 0]))
-    assert numbers(features(twice, views["return"].take(np.array([0, 0])), NOW), "orderCount") == [1, 1]
+    assert numbers(compute(one_order.take(np.array([0, 0]))), "orderCount") == [1, 1]
 
 
 def test_nobody_has_features_in_an_empty_shop() -> None:
@@ -181,3 +182,59 @@ def test_unsorted_rows_give_the_same_totals() -> None:
         column = computed[name]
         assert isinstance(column, NumberColumn | DateColumn)
         np.testing.assert_array_equal(values, column.values, err_msg=name)
+
+
+def test_a_sum_of_nothing_is_not_minus_zero() -> None:
+    computed = compute(lines([0, 1, 2], ["2024-01-01"] * 2, [0.0, -0.0]))
+    for name in ("grossSpent", "returnedAmount", "totalSpent"):
+        assert not np.signbit(numbers(computed, name)).any(), name
+
+
+def test_customers_of_many_blocks_have_the_features_that_they_have_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(5)
+    offsets = np.concatenate(([0], np.cumsum(random.integers(0, 9, 200))))
+    total = int(offsets[-1])
+    times = np.sort(random.integers(0, 10**15, total)).astype("datetime64[us]")
+    columns: dict[str, Column] = {
+        "amount": NumberColumn(random.normal(5, 9, total)),
+        "quantity": NumberColumn(random.normal(5, 9, total)),
+        "category": StringColumn(random.integers(-1, 3, total).astype(np.int32), ("a", "b", "c")),
+    }
+    table = EventTable(offsets, times, columns, (np.arange(total) // 2).astype(np.int32))
+    void = random.random(total) < 0.1
+    whole = features(table, void, times[total // 2])
+    monkeypatch.setattr("segmentation.engine.features.BLOCK_LINES", 64)
+    blocks = features(table, void, times[total // 2])
+    for name, column in whole.items():
+        assert isinstance(column, NumberColumn | DateColumn)
+        np.testing.assert_array_equal(column.values, blocks[name].values, err_msg=name)  # type: ignore[union-attr]
+    for number in range(200):
+        lines_of = slice(offsets[number], offsets[number + 1])
+        alone = features(table.take(np.array([number])), void[lines_of], times[total // 2])
+        for name, column in whole.items():
+            np.testing.assert_array_equal(column.values[number], alone[name].values[0], err_msg=name)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [([], [0, 0, 0, 0]), ([0, 0, 2], [0, 2, 2, 3]), ([1], [0, 0, 1, 1]), ([2, 2], [0, 0, 0, 2])],
+)
+@pytest.mark.parametrize("block", [1, 2, 65_536])
+def test_offsets_say_where_each_customers_rows_begin(
+    monkeypatch: pytest.MonkeyPatch, owners: list[int], expected: list[int], block: int
+) -> None:
+    monkeypatch.setattr("segmentation.engine.features.BLOCK_LINES", block)
+    assert offsets_of(np.array(owners, dtype=np.int32), 3).tolist() == expected
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.booleans(), max_size=200), st.data())
+def test_a_selection_keeps_rows_with_their_customers(mask: list[bool], data: st.DataObject) -> None:
+    places = sorted(data.draw(st.lists(st.integers(0, len(mask)), max_size=5)))
+    offsets = [0, *places, len(mask)]
+    table = lines(offsets, ["2024-01-01"] * len(mask), list(range(len(mask))))
+    chosen = select(table, np.array(mask, dtype=np.bool_))
+    for number, (begin, end) in enumerate(pairwise(offsets)):
+        rows = slice(chosen.offsets[number], chosen.offsets[number + 1])
+        expected = [row for row in range(begin, end) if mask[row]]
+        assert chosen.columns["amount"].values[rows].tolist() == expected  # type: ignore[union-attr]

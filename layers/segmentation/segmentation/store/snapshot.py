@@ -68,14 +68,15 @@ class Pointer:
 class Snapshot:
     """Arrow tables in the layout of the files, each column one chunk.
 
-    `features` are those that the columns at hand can answer. A `partial` snapshot lacks columns or rows and is never
-    written.
+    `features` and `views` of the orders are those that the columns at hand can answer. A `partial` snapshot lacks
+    columns or rows and is never written.
     """
 
     customers: pa.Table = field(default_factory=CUSTOMER_SCHEMA.empty_table)
     orders: pa.Table = field(default_factory=ORDER_SCHEMA.empty_table)
     events: pa.Table = field(default_factory=EVENT_SCHEMA.empty_table)
     features: frozenset[str] = frozenset(FEATURES)
+    views: frozenset[str] = frozenset(ORDER_EVENTS)
     partial: bool = False
 
 
@@ -88,6 +89,7 @@ class _Columns:
     events: Sequence[str] | None
     event_names: frozenset[str] | None
     features: frozenset[str]
+    views: frozenset[str]
 
 
 def read(
@@ -104,12 +106,12 @@ def read(
     """
     wanted = _columns(attributes, events)
     if pointer is None:
-        return Snapshot(features=wanted.features)
+        return Snapshot(features=wanted.features, views=wanted.views)
     customers = _read_all(files, pointer, "customers", pointer.customers, wanted.customers, CUSTOMER_SCHEMA)
     orders = _read_all(files, pointer, "orders", pointer.orders, wanted.orders, ORDER_SCHEMA)
     behaviours = _read_all(files, pointer, "events", pointer.events, wanted.events, EVENT_SCHEMA)
     partial = attributes is not None or events is not None
-    return Snapshot(customers, orders, _only(behaviours, wanted.event_names), wanted.features, partial)
+    return Snapshot(customers, orders, _only(behaviours, wanted.event_names), wanted.features, wanted.views, partial)
 
 
 def read_customers(
@@ -126,11 +128,13 @@ def read_customers(
     """
     wanted = _columns(attributes, events)
     if pointer is None or not pointer.customers or not ids:
-        return Snapshot(features=wanted.features, partial=True)
+        return Snapshot(features=wanted.features, views=wanted.views, partial=True)
     customers, rows = _find(files, pointer, sorted(set(ids)), wanted.customers)
     orders = _read_rows(files, pointer, "orders", pointer.orders, wanted.orders, ORDER_SCHEMA, rows)
     behaviours = _read_rows(files, pointer, "events", pointer.events, wanted.events, EVENT_SCHEMA, rows)
-    return Snapshot(customers, orders, _only(behaviours, wanted.event_names), wanted.features, partial=True)
+    return Snapshot(
+        customers, orders, _only(behaviours, wanted.event_names), wanted.features, wanted.views, partial=True
+    )
 
 
 def write(files: Files, partition: int, version: str, snapshot: Snapshot) -> Pointer:
@@ -173,9 +177,10 @@ def _columns(attributes: Collection[str] | None, events: Mapping[str, Collection
     if attributes is not None:
         customers = ["customerId", *sorted(ATTRIBUTE + name for name in set(attributes) - FEATURES.keys())]
     if events is None:
-        return _Columns(customers, None, None, None, features)
+        return _Columns(customers, None, None, None, features, frozenset(ORDER_EVENTS))
     lines: list[str] = []
-    if features or events.keys() & set(ORDER_EVENTS):
+    views = frozenset(events.keys() & set(ORDER_EVENTS))
+    if features or views:
         fields = {name for event in ORDER_EVENTS for name in events.get(event, ())}
         fields |= {FEATURE_FIELDS[name] for name in features if name in FEATURE_FIELDS}
         known = {name if name in ORDER_SCHEMA.names else EXTRA + name for name in fields}
@@ -185,7 +190,7 @@ def _columns(attributes: Collection[str] | None, events: Mapping[str, Collection
     if behaviours:
         fields = {name for event in behaviours for name in events[event]}
         properties = ["customer", "event", "occurredAt", *sorted(PROPERTY + name for name in fields)]
-    return _Columns(customers, lines, properties, behaviours, features)
+    return _Columns(customers, lines, properties, behaviours, features, views)
 
 
 def _read_all(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from segmentation.engine.catalogue import ORDER_FIELDS
-from segmentation.engine.features import ADDITIVE, VOID_STATUSES, features, order_views
+from segmentation.engine.features import ADDITIVE, VOID_STATUSES, features, offsets_of, order_views
 from segmentation.engine.frame import (
     MISSING,
     BooleanColumn,
@@ -30,17 +30,17 @@ from segmentation.store.snapshot_columns import single
 
 
 def frame(snapshot: Snapshot, now: np.datetime64) -> Frame:
-    """All customers of the snapshot at `now` (UTC): attributes and features as columns, orders and events as behaviours
+    """All customers of the snapshot at `now` (UTC): attributes and features are columns, orders and events behaviours.
 
-    An attribute `a:country` is the column `country`. Behaviours are `order`, `return`, `void_order` and one per event.
+    An attribute `a:country` is the column `country`. Behaviours are `order`, `return`, `void_order`, one per event.
     Columns and events that were not read are not in the frame.
     """
     size = snapshot.customers.num_rows
-    behaviours = order_views(_lines(snapshot.orders, size), _void(snapshot.orders))
-    columns = _columns(snapshot.customers, ATTRIBUTE)
-    columns |= features(behaviours["order"], behaviours["return"], now, sorted(snapshot.features))
+    lines, void = _lines(snapshot.orders, size), _void(snapshot.orders)
+    columns = _columns(snapshot.customers, ATTRIBUTE) | features(lines, void, now, sorted(snapshot.features))
+    behaviours = _behaviours(snapshot.events, size) | order_views(lines, void, sorted(snapshot.views))
     ids = tuple(snapshot.customers.column("customerId").to_pylist())
-    return Frame(size, columns, _behaviours(snapshot.events, size) | behaviours, ids)
+    return Frame(size, columns, behaviours, ids)
 
 
 def _lines(orders: pa.Table, size: int) -> EventTable:
@@ -48,7 +48,7 @@ def _lines(orders: pa.Table, size: int) -> EventTable:
     columns |= {name: _column(orders.column(name)) for name in ORDER_FIELDS if name in orders.column_names}
     group = orders.column("order").to_numpy()
     time = _instants(single(orders.column("orderedAt")))
-    return EventTable(_offsets(orders.column("customer").to_numpy(), size), time, columns, group, ADDITIVE)
+    return EventTable(offsets_of(orders.column("customer").to_numpy(), size), time, columns, group, ADDITIVE)
 
 
 def _void(orders: pa.Table) -> Bools:
@@ -74,13 +74,8 @@ def _behaviours(events: pa.Table, size: int) -> dict[str, EventTable]:
         rows = order[bounds[code] : bounds[code + 1]]
         if len(rows):
             taken = {field: column.take(rows) for field, column in columns.items()}
-            tables[name] = EventTable(_offsets(owner[rows], size), time[rows], taken)
+            tables[name] = EventTable(offsets_of(owner[rows], size), time[rows], taken)
     return tables
-
-
-def _offsets(owner: NDArray[np.int32], size: int) -> NDArray[np.int64]:
-    """Where each customer's rows begin, from the ascending customer of every row."""
-    return np.searchsorted(owner, np.arange(size + 1, dtype=owner.dtype)).astype(np.int64, copy=False)
 
 
 def _columns(table: pa.Table, prefix: str) -> dict[str, Column]:

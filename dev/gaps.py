@@ -25,7 +25,7 @@ def close(local: Local, outputs: dict[str, str]) -> None:
     }
     template = local.client("cloudformation").get_template(StackName=STACK_NAME, TemplateStage="Processed")
     body = template["TemplateBody"]["Resources"]["Api"]["Properties"]["Body"]
-    _create_routes(local.client("apigatewayv2"), outputs, body["paths"], resources)
+    create_routes(local.client("apigatewayv2"), outputs, body["paths"], resources)
     _rewrite_definitions(local.client("stepfunctions"), outputs)
     local.client("s3").delete_bucket_policy(Bucket=outputs["BucketName"])
 
@@ -49,9 +49,10 @@ def link_layer(built: Path, home: Path) -> None:
     (site / "layer.pth").write_text(f"import sys; sys.path.insert(0, {str(place)!r})\n")
 
 
-def _create_routes(
+def create_routes(
     client: Any, outputs: dict[str, str], paths: dict[str, dict[str, Any]], resources: dict[str, str]
 ) -> None:
+    """Replace the API's routes by those of `paths`, an OpenAPI document's; `resources` maps logical ids to names."""
     api = outputs["ApiId"]
     for route in client.get_routes(ApiId=api)["Items"]:
         client.delete_route(ApiId=api, RouteId=route["RouteId"])

@@ -29,7 +29,12 @@ class Local:
     @classmethod
     def from_environment(cls) -> "Local":
         """The stack that STACK_DIR (default `.local`) and PORT (default 4566, or the port it was started with) name."""
-        directory = (REPOSITORY / os.environ.get("STACK_DIR", ".local")).resolve()
+        # `make` passes both on, empty where they were not given.
+        directory = (REPOSITORY / (os.environ.get("STACK_DIR") or ".local")).resolve()
+        if REPOSITORY.is_relative_to(directory):
+            raise LocalStackError(
+                f"STACK_DIR={directory} holds the repository: name a folder for the stack's state alone."
+            )
         port = os.environ.get("PORT") or _started_port(directory) or "4566"
         if not port.isdigit() or not 1024 <= int(port) <= 65535:
             raise LocalStackError(f"PORT={port} is not a port: give a number from 1024 to 65535.")

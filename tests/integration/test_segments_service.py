@@ -1,10 +1,29 @@
 """Segments from creation to deletion, on moto: counts, versions, decisions, references."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from segmentation import assignment, authoring, customers, members, segments
-from segmentation.errors import Conflict, InvalidCriteria, InvalidInput, NotFound, StaleVersion
+from segmentation import (
+    assignment,
+    attributes,
+    authoring,
+    changes,
+    customers,
+    members,
+    partition_runs,
+    runs,
+    segments,
+)
+from segmentation.errors import Conflict, InvalidCriteria, InvalidInput, NotFound, StaleVersion, TooBusy
 from segmentation.models.customers import PutCustomer
-from segmentation.models.segments import AssignCustomers, CreateSegment, CustomerIds, PreviewSegment, SegmentPatch
+from segmentation.models.segments import (
+    AssignCustomers,
+    CreateSegment,
+    CustomerIds,
+    PreviewSegment,
+    SegmentPatch,
+    Validity,
+)
 from support.service import Service
 
 GERMANS = [{"attribute": "country", "operator": "eq", "value": "DE"}]
@@ -57,8 +76,6 @@ def test_a_profile_written_by_the_api_moves_the_customer_at_once(shop: Service) 
 
 
 def test_counters_are_right_although_the_stream_delivers_twice(shop: Service) -> None:
-    from segmentation import changes
-
     create(shop)
     shop.settle()
     changes.record(shop.store, shop.records())
@@ -82,8 +99,6 @@ def test_an_override_includes_and_an_unassigned_customer_stays_out_after_the_nex
     assignment.unassign(shop.store, "germans", CustomerIds(customerIds=["c0"]), shop.now)
     expected = {"c1", "c2", "c3", "c5"}
     assert ids(shop, "germans") == expected
-    from segmentation import runs
-
     runs.begin(shop.store, shop.now)
     shop.settle()
     assert ids(shop, "germans") == expected
@@ -252,3 +267,94 @@ def test_a_name_that_nobody_knows_is_an_error_when_the_rule_is_saved(shop: Servi
     create(shop)
     with pytest.raises(Conflict, match="taken"):
         create(shop)
+
+
+def test_an_import_that_ends_meanwhile_does_not_end_a_segments_first_evaluation(shop: Service) -> None:
+    create(shop)
+    shop.drop("imports/customers/c.csv", "customerId,country\nnew,DE\n")
+    shop.deliver(shop.dropped.pop())
+    found = segments.get(shop.store, "germans", shop.now)
+    assert (found.status, found.customerCount) == ("evaluating", 4)
+    shop.settle()
+    found = segments.get(shop.store, "germans", shop.now)
+    assert (found.status, found.customerCount) == ("active", 5)
+
+
+def test_a_run_that_fails_says_so_on_the_segments_that_wait_for_it(
+    shop: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(shop)
+    with monkeypatch.context() as patch:
+        patch.setattr(partition_runs, "_merge", lambda *_: (_ for _ in ()).throw(TooBusy("the table is throttled")))
+        shop.settle()
+    found = segments.get(shop.store, "germans", shop.now)
+    assert found.status == "evaluating"
+    assert "throttled" in (found.statusReason or "")
+    runs.begin(shop.store, shop.now)
+    shop.settle()
+    found = segments.get(shop.store, "germans", shop.now)
+    assert (found.status, found.statusReason, found.customerCount) == ("active", None, 4)
+
+
+def test_a_validity_window_opens_and_closes_with_time(shop: Service) -> None:
+    window = Validity(startsAt=shop.now + timedelta(hours=1), endsAt=shop.now + timedelta(hours=3))
+    created = create(shop, validity=window)
+    assert (created.status, created.customerCount) == ("scheduled", 0)
+    shop.settle()
+    assert ids(shop, "germans") == set()
+    shop.wait(2)
+    runs.begin(shop.store, shop.now)
+    shop.settle()
+    assert ids(shop, "germans") == {"c0", "c1", "c2", "c3"}
+    shop.wait(2)
+    assert segments.get(shop.store, "germans", shop.now).status == "expired"
+    assert members.list_customer_segments(shop.store, "c0", 10, None, shop.now).items == []
+    runs.begin(shop.store, shop.now)
+    shop.settle()
+    assert ids(shop, "germans") == set()
+
+
+def test_segments_pinned_to_different_instants_may_refer_to_each_other(shop: Service) -> None:
+    put(shop, "c0", country="DE", joined="2025-01-10")
+    put(shop, "c1", country="DE", joined="2025-06-10")
+    recently = [{"attribute": "joined", "operator": "in_last", "value": "30d"}]
+    create(shop, "january", recently, now=datetime(2025, 1, 31, tzinfo=UTC))
+    create(shop, "june", recently, now=datetime(2025, 6, 30, tzinfo=UTC))
+    either = {"any": [{"segment": "january", "operator": "member"}, {"segment": "june", "operator": "member"}]}
+    created = create(shop, "either", either)
+    assert created.customerCount == 2
+    shop.settle()
+    assert (ids(shop, "january"), ids(shop, "june"), ids(shop, "either")) == ({"c0"}, {"c1"}, {"c0", "c1"})
+
+
+def test_lists_of_segments_and_members_have_pages(shop: Service) -> None:
+    for number in range(5):
+        create(shop, f"s{number}", site="shop-1" if number % 2 else "shop-2")
+    shop.settle()
+    first = segments.list_segments(shop.store, None, 3, None, shop.now)
+    rest = segments.list_segments(shop.store, None, 3, first.nextToken, shop.now)
+    assert len(first.items) == 3
+    assert {s.segmentId for s in [*first.items, *rest.items]} == {f"s{n}" for n in range(5)}
+    assert rest.nextToken is None
+    of_site = segments.list_segments(shop.store, "shop-1", 10, None, shop.now)
+    assert [s.segmentId for s in of_site.items] == ["s1", "s3"]
+    seen: list[str] = []
+    token = None
+    while True:
+        page = members.list_members(shop.store, "s0", "members", 1, token, shop.now)
+        seen += [member.customerId for member in page.items]
+        token = page.nextToken
+        if token is None:
+            break
+    assert sorted(seen) == ["c0", "c1", "c2", "c3"]
+
+
+def test_the_analysis_says_what_the_last_evaluation_measured(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    found = segments.analyze(shop.store, "germans", ["size", "share"])
+    assert found.segmentSize == 4
+    assert found.metrics == {"size": 4, "share": 0.4}
+    assert found.demographics
+    listed = {item.name: item for item in attributes.list_attributes(shop.store).items}
+    assert listed["country"].coverage == 1.0

@@ -25,8 +25,12 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
     plan = state.get("plan") or state
     job_id = plan["jobId"]
     failure = failure_of(state)
+    everywhere = len(plan.get("partitions", [])) == store.partitions
     if failure is None:
-        store_results(store, job_id, at)
+        store_results(store, job_id, at, everywhere)
+    elif everywhere:
+        _say_why_still_evaluating(store, job_id, failure, at)
+    if failure is None and everywhere:
         for segment_id in segments.deleting(store.table):
             segments.remove(store.table, segment_id)
     return close(store, job_id, at, failure)
@@ -66,8 +70,11 @@ def sentence(error: str, cause: str) -> str:
         return f"{error}: {cause}"[:1000]
 
 
-def store_results(store: Store, job_id: str, at: datetime) -> None:
-    """Write each segment's analysis, size and state from the statistics of all partitions."""
+def store_results(store: Store, job_id: str, at: datetime, everywhere: bool) -> None:
+    """Write each segment's analysis, size and state from the statistics of all partitions.
+
+    A job that was not `everywhere` (it evaluated some partitions only) ends no segment's first evaluation.
+    """
     evaluated: dict[str, int] = jobs.item(store.table, job_id)["details"].get("segments", {})
     known = {segment.segmentId: segment for segment in segments.all_segments(store.table, at)}
     merged = _merged(store)
@@ -87,7 +94,17 @@ def store_results(store: Store, job_id: str, at: datetime) -> None:
             found = report(measured, segment_id, segments.sizes(store.table, segment_id))
             segments.put_analysis(store.table, segment_id, found, at)
             segments.put_size(store.table, segment_id, iso(at)[:10], found["segmentSize"])
-        segments.set_state(store.table, segment_id, version, "active", None, at)
+        if everywhere:
+            segments.set_state(store.table, segment_id, version, "active", None, at)
+
+
+def _say_why_still_evaluating(store: Store, job_id: str, failure: str, at: datetime) -> None:
+    """Segments that waited for a run that failed go on waiting, for the next one, and say so."""
+    evaluated: dict[str, int] = jobs.item(store.table, job_id)["details"].get("segments", {})
+    for segment in segments.all_segments(store.table, at):
+        if segment.status == "evaluating" and evaluated.get(segment.segmentId) == segment.version:
+            reason = f"the run {job_id} failed, the next run tries again: {failure}"
+            segments.set_state(store.table, segment.segmentId, segment.version, "evaluating", reason, None)
 
 
 def _pause_reason(segment: Segment, known: Catalogue) -> str | None:

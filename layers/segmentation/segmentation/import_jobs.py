@@ -78,7 +78,7 @@ def finish(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, st
     failure = finishing.failure_of(state)
     links = _join_rejects(store, job_id)
     if failure is None:
-        finishing.store_results(store, job_id, at)
+        finishing.store_results(store, job_id, at, everywhere=False)
         store.files.delete(list(store.files.list(keys.staging(job_id))))
     return finishing.close(store, job_id, at, failure, links)
 

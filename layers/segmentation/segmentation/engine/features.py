@@ -104,16 +104,16 @@ def features(
 
 @dataclass(frozen=True, eq=False)
 class _Chosen:
-    """Some lines of a block, at `rows`; customer i owns `rows[bounds[i]:bounds[i + 1]]`, `owners` own some."""
+    """Some lines of a block, at `rows`; customer i owns `rows[bounds[i]:bounds[i + 1]]`, none where `empty[i]`."""
 
     rows: NDArray[np.intp]
     bounds: Offsets
-    owners: NDArray[np.intp]
+    empty: Bools
 
 
 def _chosen(block: EventTable, mask: Bools) -> _Chosen:
     bounds = _true_before(mask, block.offsets)
-    return _Chosen(np.flatnonzero(mask), bounds, np.flatnonzero(bounds[1:] > bounds[:-1]))
+    return _Chosen(np.flatnonzero(mask), bounds, bounds[1:] == bounds[:-1])
 
 
 def _true_before(mask: Bools, places: Offsets) -> Offsets:
@@ -211,11 +211,13 @@ def _numbers(table: EventTable, name: str) -> Floats:
 
 def _sums(block: EventTable, values: Floats) -> Floats:
     """Sum of a value per customer. No difference of running sums: its rounding would leak between customers."""
-    sums = np.zeros(len(block.offsets) - 1)
-    if len(values):
-        some = block.offsets[1:] > block.offsets[:-1]
-        # Adding zero makes 0.0 of a sum of nothing but -0.0.
-        sums[some] = np.add.reduceat(values, block.offsets[:-1][some]) + 0.0
+    customers = len(block.offsets) - 1
+    if not len(values):
+        return np.zeros(customers)
+    sums: Floats = np.add.reduceat(values, np.minimum(block.offsets[:-1], len(values) - 1))
+    sums[block.offsets[1:] == block.offsets[:-1]] = 0.0
+    # Adding zero makes 0.0 of a sum of nothing but -0.0.
+    sums += 0.0
     return sums
 
 
@@ -233,29 +235,34 @@ def _order_counts(block: EventTable, chosen: _Chosen) -> Floats:
     starts = np.empty(len(numbers), dtype=np.bool_)
     np.not_equal(numbers[1:], numbers[:-1], out=starts[1:])
     # A customer taken twice lies beside itself: the number of the group alone would join the two.
-    starts[chosen.bounds[chosen.owners]] = True
+    starts[chosen.bounds[:-1][~chosen.empty]] = True
     return np.diff(_true_before(starts, chosen.bounds)).astype(np.float64)
 
 
 def _first(block: EventTable, chosen: _Chosen) -> Instants:
-    return _instants(block, chosen, chosen.bounds[chosen.owners])
+    return _instants(block, chosen, chosen.bounds[:-1])
 
 
 def _last(block: EventTable, chosen: _Chosen) -> Instants:
-    return _instants(block, chosen, chosen.bounds[chosen.owners + 1] - 1)
+    return _instants(block, chosen, chosen.bounds[1:] - 1)
 
 
 def _instants(block: EventTable, chosen: _Chosen, places: Offsets) -> Instants:
-    """The time of one line for each owner, never for the others."""
-    instants = np.full(len(block.offsets) - 1, np.datetime64("NaT", "us"))
-    instants[chosen.owners] = block.time.take(chosen.rows.take(places))
+    """The time of one chosen line for each customer, never for those who have none."""
+    if not len(chosen.rows):
+        return np.full(len(places), np.datetime64("NaT", "us"))
+    # Who has none is given the time of a neighbour's line first: cheaper than leaving them out.
+    instants: Instants = block.time.take(chosen.rows.take(places, mode="clip"))
+    instants[chosen.empty] = np.datetime64("NaT", "us")
     return instants
 
 
 def _whole_days(since: Instants, now: np.datetime64) -> Floats:
     # Whole numbers divide faster than spans of time.
-    days = (now.astype("datetime64[us]").view(np.int64) - since.view(np.int64)) // MICROSECONDS_PER_DAY
-    return np.where(np.isnat(since), np.nan, days)
+    elapsed = now.astype("datetime64[us]").view(np.int64) - since.view(np.int64)
+    days: Floats = (elapsed // MICROSECONDS_PER_DAY).astype(np.float64)
+    days[np.isnat(since)] = np.nan
+    return days
 
 
 def _distinct(block: EventTable, chosen: _Chosen, name: str) -> Floats:

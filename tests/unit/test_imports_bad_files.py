@@ -83,6 +83,10 @@ def test_a_header_with_the_same_name_twice_is_refused() -> None:
     assert "'x' occurs 2 times" in refused("customers/a.csv", "customerId,x,x\nc1,1,2\n")
 
 
+def test_a_column_name_without_end_is_refused() -> None:
+    assert "a name of 300 characters" in refused("members/a.csv", "segmentId,customerId," + "x" * 300 + "\n")
+
+
 def test_a_file_with_too_many_columns_is_refused() -> None:
     header = ",".join(f"c{number}" for number in range(501))
     assert "501 columns" in refused("customers/a.csv", header + "\n")
@@ -100,6 +104,12 @@ def test_a_file_with_too_many_columns_is_refused() -> None:
 )
 def test_files_of_other_kinds_are_refused_with_what_they_are(start: bytes, what: str) -> None:
     assert what in refused("orders/a.csv", start + b"rest of the file")
+
+
+def test_a_line_of_nothing_but_blanks_costs_no_time_in_an_aligned_file() -> None:
+    mapping = {"delimiter": "whitespace", "names": ["customerId", "x"]}
+    done = run("customers/a.txt", "c1 1\nc2" + " " * 4_000_000 + "2\n", mapping)
+    assert done.column("a:x") == [1.0, 2.0]
 
 
 def test_garbage_bytes_are_refused() -> None:

@@ -105,6 +105,18 @@ def test_an_empty_table_succeeds_without_rows() -> None:
     assert customers(pa.array([], pa.float64())).plan.records == 0
 
 
+def test_a_row_group_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_plan, "MAX_GROUP_ROWS", 10)
+    with pytest.raises(InvalidFile, match="row group of 11 rows"):
+        customers(pa.array(range(11)))
+
+
+def test_rows_are_read_a_few_at_a_time_where_they_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmentation.store.formats_parquet.BATCH_BYTES", 10_000)
+    column = pa.array([f"{number:04000d}" for number in range(50)])
+    assert customers(column).column("a:x") == column.to_pylist()
+
+
 def test_a_csv_file_that_is_declared_as_parquet_is_refused() -> None:
     with pytest.raises(InvalidFile, match="no Parquet file"):
         run("customers/a.parquet", "customerId\nc1\n", {"format": "parquet"})

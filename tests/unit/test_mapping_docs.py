@@ -11,8 +11,8 @@ from segmentation import imports
 from segmentation.models.imports import DATE_DIRECTIVES, MAX_COLUMNS, MAX_MAPPING_BYTES, ImportMapping
 from segmentation.store.blocks import MAX_RECORD_BYTES
 from segmentation.store.columns import MAX_ID_BYTES, MAX_LIST_ITEMS, MAX_TEXT_BYTES
-from segmentation.store.datasets import KNOWN, MAX_NAME_CHARACTERS
-from segmentation.store.file_plan import SAMPLE_RECORDS
+from segmentation.store.datasets import KNOWN, MAX_NAME_CHARACTERS, MAX_SOURCE_CHARACTERS
+from segmentation.store.file_plan import MAX_GROUP_ROWS, SAMPLE_RECORDS
 from segmentation.store.formats import MAX_UNPACKED_BYTES
 from segmentation.store.rejects import MAX_VALUE_CHARACTERS
 from support.import_files import run
@@ -73,6 +73,8 @@ def test_every_date_directive_is_named() -> None:
         f"bytes of a record | {MAX_RECORD_BYTES:,} ",
         f"bytes of a mapping | {MAX_MAPPING_BYTES:,} ",
         f"archive | {MAX_UNPACKED_BYTES:,} ",
+        f"row group of Parquet | {MAX_GROUP_ROWS:,} |",
+        f"name in the file | {MAX_SOURCE_CHARACTERS} |",
         f"| {imports.MAX_EVENT_NAMES} |",
         f"more than {MAX_ID_BYTES} bytes of UTF-8",
         f"more than {MAX_TEXT_BYTES} bytes",

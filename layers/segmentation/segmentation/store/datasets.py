@@ -3,6 +3,7 @@ file."""
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,9 +11,10 @@ from types import MappingProxyType
 
 from segmentation.engine.catalogue import FEATURES, Kind
 from segmentation.errors import FieldError, InvalidFile
-from segmentation.models.imports import Dataset, ImportMapping
+from segmentation.models.imports import MAX_COLUMNS, Dataset, ImportMapping
 
 MAX_NAME_CHARACTERS = 64
+MAX_SOURCE_CHARACTERS = 256
 CONSTANT = -1
 """Position of a column that the mapping makes and the file does not have."""
 SEGMENT_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -171,6 +173,7 @@ def match(dataset: Dataset, sources: Sequence[FileColumn], mapping: ImportMappin
     not there, for
     required columns that are missing, and for names that cannot be kept.
     """
+    _check_names(sources)
     by_source = {column.source: column for column in sources}
     _require_sources(by_source, mapping)
     known = KNOWN[dataset]
@@ -240,6 +243,21 @@ def _extras(dataset: Dataset, prefix: str, columns: Iterable[tuple[FileColumn, s
 def _by_synonym(known: Known, columns: Sequence[FileColumn]) -> FileColumn | None:
     plain = {re.sub(r"[\W_]+", "", column.source).casefold(): column for column in reversed(columns)}
     return next((plain[synonym] for synonym in known.synonyms if synonym in plain), None)
+
+
+def _check_names(sources: Sequence[FileColumn]) -> None:
+    names = [column.source for column in sources if column.source]
+    if len(names) > MAX_COLUMNS:
+        raise InvalidFile(f"the file has {len(names)} columns; the limit is {MAX_COLUMNS}")
+    longest = max(names, key=len, default="")
+    if len(longest) > MAX_SOURCE_CHARACTERS:
+        raise InvalidFile(
+            f"the column {longest[:64]!r}... has a name of {len(longest)} characters; "
+            f"the limit is {MAX_SOURCE_CHARACTERS}"
+        )
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InvalidFile(f"the column {twice!r} occurs {names.count(twice)} times in the file; rename one")
 
 
 def _require_sources(by_source: Mapping[str, FileColumn], mapping: ImportMapping) -> None:

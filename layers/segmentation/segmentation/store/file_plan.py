@@ -34,6 +34,9 @@ from segmentation.store.records import RecordScanner
 SAMPLE_RECORDS = 50_000
 """Records that decide the kinds of columns that nobody has declared."""
 
+MAX_GROUP_ROWS = 8 * 2**20
+"""Rows of Parquet that cannot be divided between workers."""
+
 CHUNK_ROWS = 1_000_000
 """Rows of Parquet in a chunk, where its row groups allow it."""
 
@@ -142,15 +145,13 @@ def _plan_parquet(
     with files.open_range(key, condition or None) as stream:
         file = formats_parquet.open_file(stream, source.key)
         schema, metadata = file.schema_arrow, file.metadata
-    if len(schema.names) > MAX_COLUMNS:
-        raise InvalidFile(f"{source.key!r} has {len(schema.names)} columns; the limit is {MAX_COLUMNS}")
     layout = _Layout([FileColumn(name, at) for at, name in enumerate(schema.names)], formats_parquet.kinds(schema))
     columns, ignored = _columns(source, layout)
     for column in columns:
         _check_parquet_kind(column, layout.kinds.get(column.source), schema)
     chunks: list[PlannedChunk] = []
     first_row = 1
-    for start, end, rows in _row_group_ranges(metadata):
+    for start, end, rows in _row_group_ranges(metadata, source.key):
         chunks.append(
             PlannedChunk(chunk=len(chunks) + 1, key=key, start=start, end=end, firstRow=first_row, records=rows)
         )
@@ -158,11 +159,15 @@ def _plan_parquet(
     return _assemble(source, etag, file_format, columns, ignored, chunks)
 
 
-def _row_group_ranges(metadata: pq.FileMetaData) -> Iterator[tuple[int, int, int]]:
+def _row_group_ranges(metadata: pq.FileMetaData, key: str) -> Iterator[tuple[int, int, int]]:
     """Runs of row groups of about `CHUNK_ROWS` rows together: first, one past the last, rows."""
     start, rows = 0, 0
     for group in range(metadata.num_row_groups):
         rows += metadata.row_group(group).num_rows
+        if metadata.row_group(group).num_rows > MAX_GROUP_ROWS:
+            raise InvalidFile(
+                f"{key!r} has a row group of {rows} rows; the limit is {MAX_GROUP_ROWS}: write smaller row groups"
+            )
         last = group + 1 == metadata.num_row_groups
         if rows and (last or rows + metadata.row_group(group + 1).num_rows > CHUNK_ROWS):
             yield start, group + 1, rows

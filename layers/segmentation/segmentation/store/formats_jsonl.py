@@ -110,7 +110,7 @@ def _parse(
         except Unreadable as reason:
             rejects.add_one(row, "", line.decode("utf-8", "replace").strip(), str(reason))
             continue
-        for name in record.keys() - expected:
+        for name in sorted(record.keys() - expected):
             bad.add(row)
             rejects.add_one(
                 row,

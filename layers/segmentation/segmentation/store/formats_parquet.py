@@ -15,6 +15,7 @@ from segmentation.store.columns import LATITUDES, LONGITUDES, is_list, is_numeri
 from segmentation.store.rejects import Rejects
 
 BATCH_ROWS = 64 * 1024
+BATCH_BYTES = 64 * 2**20
 _READ_BYTES = 4 * 2**20
 
 
@@ -38,12 +39,22 @@ def blocks(
     file = open_file(stream, key)
     names = [column.source for column in columns]
     try:
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=names, use_threads=False):
+        for batch in file.iter_batches(
+            _batch_rows(file.metadata, row_groups), row_groups=list(row_groups), columns=names, use_threads=False
+        ):
             rows = np.arange(first_row, first_row + batch.num_rows, dtype=np.int64)
             yield Block(rows, {name: batch.column(name) for name in names}, Rejects())
             first_row += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InvalidFile(f"{key!r} is damaged near row {first_row}: {_first_line(error)}; upload it again") from None
+
+
+def _batch_rows(metadata: pq.FileMetaData, row_groups: range) -> int:
+    """Fewer rows at a time where rows are long."""
+    groups = [metadata.row_group(group) for group in row_groups]
+    size: int = sum(group.total_byte_size for group in groups)
+    rows: int = sum(group.num_rows for group in groups)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(size, 1)))
 
 
 def _kind(kind: pa.DataType) -> Kind | None:

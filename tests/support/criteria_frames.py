@@ -57,7 +57,7 @@ def places(found: list[tuple[float, float] | None]) -> GeoColumn:
 
 
 def table(rows: list[list[dict[str, Any]]], columns: dict[str, Any], grouped: bool = False) -> EventTable:
-    """Rows per customer as an event: each with `time`, the values of the columns, and `group` where they are grouped."""
+    """Rows per customer as an event: each with `time`, the values of the columns, and `group` where grouped."""
     flat = [row for own in rows for row in own]
     offsets = np.cumsum([0] + [len(own) for own in rows]).astype(np.int64)
     time = np.array([micros(row["time"]) for row in flat], dtype="datetime64[us]")

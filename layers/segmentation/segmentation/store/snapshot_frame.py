@@ -54,9 +54,14 @@ def _lines(orders: pa.Table, size: int) -> EventTable:
 def _void(orders: pa.Table) -> Bools:
     """Which lines have a status that nobody pays for."""
     status = _strings(single(orders.column("status")))
-    is_void = np.array([value.strip().casefold() in VOID_STATUSES for value in status.values] + [False], dtype=np.bool_)
-    void: Bools = is_void[status.codes]
+    if not any(_is_void(value) for value in status.values):
+        return np.zeros(len(status.codes), dtype=np.bool_)
+    void: Bools = np.array([*map(_is_void, status.values), False])[status.codes]
     return void
+
+
+def _is_void(status: str) -> bool:
+    return status.strip().casefold() in VOID_STATUSES
 
 
 def _behaviours(events: pa.Table, size: int) -> dict[str, EventTable]:

@@ -17,7 +17,8 @@ from dev.local import REGION, REPOSITORY, ROOT_KEYS, STACK_NAME, Local, LocalSta
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 # Two cores serve everything: few partitions, and as many workers at a time as there are cores.
 PARAMETERS = {"Architecture": ARCHITECTURE, "Partitions": "4", "MapConcurrency": "2", "ScheduleState": "DISABLED"}
-BUILD = REPOSITORY / ".aws-sam"
+# Not where `sam build` puts its own: what is built here links its layers and must never be deployed to AWS.
+BUILD = REPOSITORY / ".aws-sam" / "local"
 SOURCES = ("template.yaml", "functions", "layers", "statemachines")
 USERNAME = "admin"
 
@@ -37,13 +38,16 @@ def fingerprint() -> str:
 
 def build(version: str) -> None:
     """Run `sam build`, unless what is built is this version already."""
-    stamp = BUILD / "built"
+    stamp = BUILD.parent / "built"
     if stamp.exists() and stamp.read_text() == version:
         return
     stamp.unlink(missing_ok=True)
-    _sam("build", "--cached", "--parallel", "--parameter-overrides", f"Architecture={ARCHITECTURE}")
+    _sam(
+        *("build", "--cached", "--parallel", "--build-dir", str(BUILD)),
+        *("--parameter-overrides", f"Architecture={ARCHITECTURE}"),
+    )
     for layer in ("LibrariesLayer", "DataLayer"):
-        gaps.link_layer(BUILD / "build" / layer, BUILD / "layers")
+        gaps.link_layer(BUILD / layer, BUILD.parent / "layers")
     stamp.write_text(version)
 
 
@@ -55,7 +59,8 @@ def deploy(local: Local, version: str) -> None:
     stamp.unlink(missing_ok=True)
     local.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
     _sam(
-        *("deploy", "--config-env", "local", "--parameter-overrides"),
+        *("deploy", "--config-file", str(REPOSITORY / "samconfig.toml"), "--config-env", "local"),
+        *("--template-file", str(BUILD / "template.yaml"), "--parameter-overrides"),
         *(f"{name}={value}" for name, value in PARAMETERS.items()),
         environment={"AWS_ENDPOINT_URL": local.endpoint},
     )

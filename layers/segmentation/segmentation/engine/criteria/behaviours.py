@@ -174,12 +174,12 @@ def _distinct(column: Column, rows: Rows, owners: Codes, size: int) -> Floats:
         case _:
             raise ValueError(f"a {type(column).__name__} has no distinct values to count")
     width = int(codes.max(initial=0)) + 1
-    pairs = np.unique(owners * np.int64(width) + codes)
-    return np.bincount(pairs // width, minlength=size).astype(np.float64)
+    pairs = np.sort(owners * np.int64(width) + codes)  # faster than np.unique
+    return np.bincount(pairs[_starts(pairs)] // width, minlength=size).astype(np.float64)
 
 
-def _starts(owners: Codes, groups: Codes | None = None) -> Rows:
-    """Where runs of one customer (and one group) begin."""
+def _starts(owners: Codes | Int64, groups: Codes | None = None) -> Rows:
+    """Where runs of one customer (and one group) begin, or of one number."""
     if not owners.size:
         return np.zeros(0, dtype=np.intp)
     turns = owners[1:] != owners[:-1]

@@ -181,19 +181,27 @@ class Ramp:
         """
         now, edge = self.starts[0], self.edges[0]
         if self.end is None:
-            ahead: UInt64 = (times - (edge + 1)).view(np.uint64)
+            steady: UInt64 = (times - (edge + 1)).view(np.uint64)
             if edge > now:
-                ahead[times == NOT_A_TIME] = NEVER
-            return ahead
-        bounds = np.append(self.starts[1:], self.end)
+                steady[times == NOT_A_TIME] = NEVER
+            return steady
+        waits = np.full(len(times), NEVER)
+        ahead = np.flatnonzero(times > edge)
+        waits[ahead] = (self._reached(times[ahead], self.end) - (now + 1)).view(np.uint64)
+        behind = np.flatnonzero((times > self.edges.min()) & (times <= edge))
+        lowest = -np.minimum.accumulate(self.edges)
+        fallen = self.starts[np.searchsorted(lowest, -times[behind], side="right")]
+        waits[behind] = (fallen - (now + 1)).view(np.uint64)
+        return waits
+
+    def _reached(self, times: Int64, end: int) -> Int64:
+        """When the edge first stands at or after `times`; the end of what is known where it does not until then."""
+        bounds = np.append(self.starts[1:], end)
         highest = np.maximum.accumulate(self.edges + (bounds - self.starts))
         piece = np.searchsorted(highest, times, side="right")
         known = np.minimum(piece, len(self.starts) - 1)
         reached = self.starts[known] + np.maximum(times - self.edges[known], 0)
-        reached = np.where(piece < len(self.starts), reached, self.end)
-        lowest = -np.minimum.accumulate(self.edges)
-        fallen = np.append(self.starts, now)[np.searchsorted(lowest, -times, side="right")]
-        return np.asarray(np.where(times > edge, reached, fallen) - (now + 1)).view(np.uint64)
+        return np.where(piece < len(self.starts), reached, end)
 
 
 @lru_cache(maxsize=256)

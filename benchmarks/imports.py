@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
 from segmentation import imports
 from segmentation.store.files import Files, Head
 from segmentation.store.store import Store
@@ -42,6 +42,8 @@ KEY = "imports/orders/benchmark.csv"
 ENGINE = "import_chunk"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(days=2)
+CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+IDS = ("customerId", "orderId")
 TEXTS = ("sku", "category", "channel")
 
 Outcome = tuple[int, int]
@@ -136,18 +138,21 @@ def with_polars(data: bytes, folder: Path) -> Outcome:
     import polars as pl
 
     text = pl.read_csv(io.BytesIO(data), infer_schema=False, row_index_name="row", row_index_offset=1)
-    checked = text.with_columns(
+    trimmed = [pl.col(name).str.strip_chars().str.normalize("NFC").replace("", None) for name in (*IDS, *TEXTS)]
+    checked = text.with_columns(trimmed).with_columns(
         pl.col("orderedAt").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us").alias("at"),
         pl.col("quantity").cast(pl.Float64, strict=False).alias("q"),
         pl.col("unitPrice").cast(pl.Float64, strict=False).alias("p"),
     )
     bad = {
-        "customerId": pl.col("customerId").is_null()
-        | (pl.col("customerId").str.len_bytes() > 256)
-        | pl.col("customerId").str.contains(r"\p{Cc}"),
-        "orderId": pl.col("orderId").is_null()
-        | (pl.col("orderId").str.len_bytes() > 256)
-        | pl.col("orderId").str.contains(r"\p{Cc}"),
+        name: pl.col(name).is_null() | (pl.col(name).str.len_bytes() > 256) | pl.col(name).str.contains(r"\p{Cc}")
+        for name in IDS
+    }
+    bad |= {
+        name: ((pl.col(name).str.len_bytes() > 4096) | pl.col(name).str.contains("\0", literal=True)).fill_null(False)
+        for name in TEXTS
+    }
+    bad |= {
         "orderedAt": pl.col("at").is_null()
         | ~pl.col("at").is_between(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None)),
         "quantity": pl.col("q").is_null() | ~pl.col("q").is_finite(),
@@ -174,19 +179,21 @@ def with_duckdb(data: bytes, folder: Path) -> Outcome:
     source = folder / "source.csv"
     source.write_bytes(data)
     database = duckdb.connect(config={"threads": 1})
-    identifier = "({0} is null or strlen({0}) > 256 or regexp_matches({0}, '[[:cntrl:]]'))"
     bad = {
-        "customerId": identifier.format('"customerId"'),
-        "orderId": identifier.format('"orderId"'),
+        name: f'("{name}" is null or strlen("{name}") > 256 or regexp_matches("{name}", \'[[:cntrl:]]\'))'
+        for name in IDS
+    }
+    bad |= {name: f'coalesce(strlen("{name}") > 4096 or contains("{name}", chr(0)), false)' for name in TEXTS}
+    bad |= {
         "orderedAt": f"(instant is null or instant not between '{EARLIEST:%Y-%m-%d}' and '{LATEST:%Y-%m-%d}')",
         "quantity": "(q is null or not isfinite(q))",
         "unitPrice": "(p is null or not isfinite(p) or p < 0)",
     }
+    trimmed = ", ".join(f'nullif(nfc_normalize(trim("{name}")), \'\') as "{name}"' for name in (*IDS, *TEXTS))
     database.execute(
-        f"""create temp table checked as select row_number() over () as row, *,
-        try_cast("orderedAt" as timestamp) as instant, try_cast(quantity as double) as q, try_cast("unitPrice" as
-        double) as p
-        from read_csv('{source}', all_varchar=true, header=true)"""
+        f"""create temp table checked as select row_number() over () as row, {trimmed}, "orderedAt",
+        quantity, "unitPrice", try_cast("orderedAt" as timestamp) as instant, try_cast(quantity as double) as q,
+        try_cast("unitPrice" as double) as p from read_csv('{source}', all_varchar=true, header=true)"""
     )
     rejects = " union all ".join(
         f"select row, '{name}' as field, \"{name}\" as value from checked where {rule}" for name, rule in bad.items()
@@ -212,11 +219,14 @@ def with_pandas(data: bytes, folder: Path) -> Outcome:
     text["row"] = np.arange(1, len(text) + 1)
     at = pd.to_datetime(text["orderedAt"], format="%Y-%m-%d %H:%M:%S", errors="coerce")
     quantity, price = (pd.to_numeric(text[name], errors="coerce") for name in ("quantity", "unitPrice"))
+    for name in (*IDS, *TEXTS):
+        text[name] = text[name].str.strip().str.normalize("NFC").replace("", None)
     bad = {
-        name: text[name].isna()
-        | (text[name].str.len() > 256)
-        | text[name].str.contains(r"[\x00-\x1f\x7f-\x9f]", na=False)
-        for name in ("customerId", "orderId")
+        name: text[name].isna() | (text[name].str.len() > 256) | text[name].str.contains(CONTROL, na=False)
+        for name in IDS
+    }
+    bad |= {
+        name: (text[name].str.len() > 4096) | text[name].str.contains("\0", regex=False, na=False) for name in TEXTS
     }
     bad["orderedAt"] = at.isna() | ~at.between(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None))
     bad["quantity"] = ~np.isfinite(quantity)
@@ -236,17 +246,23 @@ def with_pandas(data: bytes, folder: Path) -> Outcome:
     return len(good), int(any_bad.sum())
 
 
+Identifier = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4096, pattern=r"^[^\x00]*$")]
+
+
 class Line(BaseModel):
     """One row, as pydantic checks it."""
 
-    orderId: Annotated[str, Field(min_length=1, max_length=256)]
-    customerId: Annotated[str, Field(min_length=1, max_length=256)]
+    orderId: Identifier
+    customerId: Identifier
     orderedAt: datetime
     quantity: Annotated[float, Field(allow_inf_nan=False)]
     unitPrice: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    sku: str
-    category: str
-    channel: str
+    sku: Text
+    category: Text
+    channel: Text
 
     @field_validator("orderedAt")
     @classmethod

@@ -128,6 +128,14 @@ def test_a_feature_brings_the_field_that_it_needs() -> None:
     assert {"quantity", "category", "x:gift", "sku"} <= set(snapshot.orders.schema.names)
 
 
+def test_a_further_field_of_the_lines_may_be_called_like_a_column_of_the_file() -> None:
+    rows = [{"customerId": "a", "orderId": "1", "orderedAt": day(1), "amount": 1.0, "x:order": "first"}]
+    files, pointer = written(merge(Snapshot(), staged(orders=rows), [], NOW).snapshot)
+    snapshot = read(files, pointer, attributes=[], events={"order": ["order"]})
+    assert snapshot.orders.column("x:order").to_pylist() == ["first"]
+    assert snapshot.views == {"order"}
+
+
 def test_an_attribute_whose_name_begins_like_another_is_not_read_along() -> None:
     start = merge(Snapshot(), staged(customers=[{"customerId": "a", "a:home": 1.0, "a:home.city": "Ulm"}]), [], NOW)
     files, pointer = written(start.snapshot)

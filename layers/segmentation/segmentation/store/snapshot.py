@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS
+from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS, ORDER_FIELDS
 from segmentation.engine.features import FEATURE_FIELDS
 from segmentation.store import keys
 from segmentation.store.files import Files, RangeFile
@@ -183,7 +183,7 @@ def _columns(attributes: Collection[str] | None, events: Mapping[str, Collection
     if features or views:
         fields = {name for event in ORDER_EVENTS for name in events.get(event, ())}
         fields |= {FEATURE_FIELDS[name] for name in features if name in FEATURE_FIELDS}
-        known = {name if name in ORDER_SCHEMA.names else EXTRA + name for name in fields}
+        known = {name if name in ORDER_FIELDS else EXTRA + name for name in fields}
         lines = [*_LINE_COLUMNS, *sorted(known - set(_LINE_COLUMNS))]
     behaviours = frozenset(events.keys() - set(ORDER_EVENTS))
     properties: list[str] = []

@@ -141,9 +141,10 @@ class Deployed:
 
     def imported(self, key: str, body: bytes | str, mapping: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Drop a file and wait for the end of its import, whatever it is."""
+        before = len(self.jobs_of(key))
         self.drop(key, body, mapping)
-        self.wait(f"a job of {key}", lambda: self.jobs_of(key))
-        return self.ended(self.jobs_of(key)[0]["jobId"])
+        found = self.wait(f"a job of {key}", lambda: self.jobs_of(key)[: -before or None])
+        return self.ended(found[0]["jobId"])
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """The job once it has ended, well or not."""

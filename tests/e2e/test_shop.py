@@ -1,0 +1,282 @@
+"""A generated shop: its three files dropped at once, rules over them, and single customers who change and leave."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from e2e.deployed import Deployed
+
+from dev import shop as generator
+
+END = date(2026, 1, 1)
+NOW = "2026-01-01T00:00:00Z"
+FOLDER = "imports/{dataset}/e2e-shop/{dataset}.csv"
+BERLIN = {"attribute": "city", "operator": "eq", "value": "Berlin"}
+BUYERS = {"event": "order", "within": "90d", "operator": "gte", "value": 2}
+LOOKERS = {
+    "event": "page_view",
+    "where": [{"attribute": "durationSeconds", "operator": "gt", "value": "10"}],
+    "within": "60d",
+    "operator": "gte",
+    "value": "3",
+}
+SEGMENTS: tuple[dict[str, Any], ...] = (
+    {"segmentName": "Shop: Berlin", "segmentId": "shop-berlin", "criteria": [BERLIN], "now": NOW},
+    {"segmentName": "Shop: active", "segmentId": "shop-active", "criteria": {"any": [BUYERS, LOOKERS]}, "now": NOW},
+    {
+        "segmentName": "Shop: asleep in Berlin",
+        "segmentId": "shop-asleep",
+        "criteria": [
+            {"segment": "shop-berlin", "operator": "member"},
+            {"segment": "shop-active", "operator": "not_member"},
+        ],
+        "now": NOW,
+    },
+)
+
+
+@dataclass
+class Files:
+    """What the generated files say, read by plain Python."""
+
+    folder: Path
+    made: generator.Shop
+    customers: dict[str, dict[str, str]]
+    orders: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    looks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def berlin(self) -> set[str]:
+        return {who for who, row in self.customers.items() if row["city"] == "Berlin"}
+
+    @property
+    def active(self) -> set[str]:
+        return {who for who in self.customers if len(self.orders[who]) >= 2 or self.looks[who] >= 3}
+
+
+def read(folder: Path, dataset: str) -> Iterator[dict[str, str]]:
+    """The rows that can be accepted: dirty ones have ids that begin with X, or no customer."""
+    with (folder / f"{dataset}.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            dirty = row.get("orderId", row.get("eventId", "")).startswith("X")
+            if row["customerId"].startswith("C") and not dirty:
+                yield row
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The shop's files and what follows from them at the end of the shop's time."""
+    folder = tmp_path_factory.mktemp("shop")
+    made = generator.generate(folder, customers=300, end=END)
+    found = Files(folder, made, {row["customerId"]: row for row in read(folder, "customers")})
+    midnight = datetime(END.year, END.month, END.day)
+    for row in read(folder, "orders"):
+        counts = int(row["quantity"]) * float(row["unitPrice"]) > 0 and row["status"] != "cancelled"
+        if counts and datetime.fromisoformat(row["orderedAt"]) > midnight - timedelta(days=90):
+            found.orders[row["customerId"]].add(row["orderId"])
+    for row in read(folder, "events"):
+        seen = row["event"] == "page_view" and float(row["durationSeconds"]) > 10
+        if seen and datetime.fromisoformat(row["occurredAt"]) > midnight - timedelta(days=60):
+            found.looks[row["customerId"]] += 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def imports(stack: Deployed, files: Files) -> dict[str, dict[str, Any]]:
+    """The three imports, dropped together and ended."""
+    for dataset in files.made.rows:
+        key = FOLDER.format(dataset=dataset)
+        mapping = (files.folder / f"{dataset}.csv.mapping.json").read_bytes()
+        stack.s3.put_object(Bucket=stack.bucket, Key=f"{key}.mapping.json", Body=mapping)
+        stack.drop(key, (files.folder / f"{dataset}.csv").read_bytes())
+    ended = {}
+    for dataset in files.made.rows:
+        key = FOLDER.format(dataset=dataset)
+        (job,) = stack.wait(f"a job of {key}", lambda key=key: stack.jobs_of(key))
+        ended[dataset] = stack.ended(job["jobId"])
+    return ended
+
+
+@pytest.fixture(scope="module")
+def segments(stack: Deployed, imports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The segments as create_segment answered, their members written."""
+    return {segment["segmentId"]: stack.created(segment) for segment in SEGMENTS}
+
+
+def test_three_files_at_once_lose_nothing_but_the_dirty_rows(imports: dict[str, dict[str, Any]], files: Files) -> None:
+    for dataset, job in imports.items():
+        assert job["status"] == "succeeded", job
+        counts = (job["counts"]["rows"], job["counts"]["rejected"])
+        assert counts == (files.made.rows[dataset], files.made.dirty[dataset]), dataset
+
+
+def test_rejected_rows_are_named_with_field_value_and_reason(
+    stack: Deployed, imports: dict[str, dict[str, Any]]
+) -> None:
+    text = stack.download(imports["orders"]["links"]["rejects"]).decode("utf-8")
+    found = {(row["field"], row["value"]) for row in csv.DictReader(io.StringIO(text))}
+    assert {("customerId", ""), ("orderedAt", "yesterday"), ("unitPrice", "-4.50"), ("quantity", "two")} <= found
+    assert all(row["reason"] for row in csv.DictReader(io.StringIO(text)))
+
+
+def test_attributes_are_listed_with_their_types(stack: Deployed, imports: dict[str, dict[str, Any]]) -> None:
+    items = stack.get("/attributes")["items"]
+    attributes = {item["name"]: item["kind"] for item in items if item["source"] == "attribute"}
+    wanted = {"age": "number", "location": "geo", "interests": "list", "signedUpAt": "date", "emailConsent": "boolean"}
+    assert wanted.items() <= attributes.items()
+    fields = {(item["event"], item["name"]): item["kind"] for item in items if item["source"] == "event"}
+    assert fields["page_view", "durationSeconds"] == "number"
+    assert fields["order", "coupon"] == "string"
+
+
+def test_a_customer_has_attributes_and_features(
+    stack: Deployed, imports: dict[str, dict[str, Any]], files: Files
+) -> None:
+    who, row = next(item for item in files.customers.items() if item[1]["interests"])
+    customer = stack.get(f"/customers/{who}")
+    assert customer["attributes"]["age"] == int(row["age"])
+    assert customer["attributes"]["interests"] == row["interests"].split("|")
+    latitude, longitude = map(float, row["location"].split(","))
+    assert customer["attributes"]["location"] == {"latitude": latitude, "longitude": longitude}
+    placed = {
+        order["orderId"]
+        for order in read(files.folder, "orders")
+        if order["customerId"] == who and order["status"] != "cancelled"
+        if int(order["quantity"]) * float(order["unitPrice"]) > 0
+    }
+    assert customer["features"]["orderCount"] == len(placed)
+
+
+def test_rules_find_whom_plain_python_finds(stack: Deployed, segments: dict[str, dict[str, Any]], files: Files) -> None:
+    for segment_id, wanted in (
+        ("shop-berlin", files.berlin),
+        ("shop-active", files.active),
+        ("shop-asleep", files.berlin - files.active),
+    ):
+        assert wanted, segment_id
+        found = {who for who in stack.members(segment_id) if who in files.customers}
+        assert found == wanted, segment_id
+        assert segments[segment_id]["customerCount"] == len(stack.members(segment_id))
+
+
+def test_a_preview_counts_who_would_join_and_leave(stack: Deployed, segments: dict[str, dict[str, Any]]) -> None:
+    rule = {"any": [BERLIN, {"attribute": "city", "operator": "eq", "value": "Vienna"}]}
+    before = stack.members("shop-berlin")
+    answer = stack.call("POST", "/segments/preview", {"criteria": rule, "segmentId": "shop-berlin", "now": NOW})
+    assert (answer["joins"], answer["leaves"]) == (answer["customerCount"] - len(before), 0)
+    assert answer["joins"] > 0
+    counts = {condition["path"]: condition["count"] for condition in answer["conditions"]}
+    assert counts["criteria.any[0]"] == len(before)
+
+
+def test_a_customer_who_moves_changes_segments_within_seconds(
+    stack: Deployed, segments: dict[str, dict[str, Any]], files: Files
+) -> None:
+    who = min(set(files.customers) - files.berlin - files.active)
+    before = stack.get("/segments/shop-berlin")["customerCount"]
+    attributes = stack.get(f"/customers/{who}")["attributes"]
+    moved = stack.call("PUT", f"/customers/{who}", {"attributes": {**attributes, "city": "Berlin"}})
+    assert {"shop-berlin", "shop-asleep"} <= {segment["segmentId"] for segment in moved["segments"]}
+    assert {who} <= stack.members("shop-berlin") & stack.members("shop-asleep")
+    stack.wait("one more", lambda: stack.get("/segments/shop-berlin")["customerCount"] == before + 1, 20)
+    back = stack.call("PUT", f"/customers/{who}", {"attributes": attributes})
+    assert not {"shop-berlin", "shop-asleep"} & {segment["segmentId"] for segment in back["segments"]}
+    stack.wait("one fewer", lambda: stack.get("/segments/shop-berlin")["customerCount"] == before, 20)
+
+
+def test_what_the_api_wrote_outlives_the_next_run(
+    stack: Deployed, segments: dict[str, dict[str, Any]], files: Files
+) -> None:
+    who = max(set(files.customers) - files.berlin)
+    attributes = stack.get(f"/customers/{who}")["attributes"]
+    stack.call("PUT", f"/customers/{who}", {"attributes": {**attributes, "city": "Berlin"}})
+    run = stack.succeeded(stack.call("POST", "/runs", {}, 202)["jobId"])
+    assert run["kind"] == "run"
+    assert who in stack.members("shop-berlin")
+    assert stack.get(f"/customers/{who}")["attributes"] == {**attributes, "city": "Berlin"}
+    counted = stack.call("POST", "/segments/preview", {"criteria": [BERLIN], "now": NOW})["customerCount"]
+    assert counted == len(stack.members("shop-berlin"))
+
+
+def test_an_excluded_customer_stays_out_and_an_included_one_stays_in(
+    stack: Deployed, segments: dict[str, dict[str, Any]], files: Files
+) -> None:
+    outside, inside = max(files.active), min(files.berlin - files.active)
+    path = "/segments/shop-asleep/members"
+    assert stack.call("DELETE", path, {"customerIds": [inside]})["successCount"] == 1
+    assert stack.call("POST", path, {"customerIds": [outside], "override": True})["successCount"] == 1
+    stack.succeeded(stack.call("POST", "/runs", {"segmentIds": ["shop-asleep"]}, 202)["jobId"])
+    found = stack.members("shop-asleep")
+    assert inside not in found
+    assert outside in found
+    assert [item["customerId"] for item in stack.everything(path, list="excluded")] == [inside]
+    assert stack.get(f"{path}/{inside}/explanation")["excluded"] is True
+    assert stack.call("POST", path, {"customerIds": [inside]})["successCount"] == 1
+    assert stack.call("DELETE", path, {"customerIds": [outside]})["successCount"] == 1
+    after = stack.members("shop-asleep")
+    assert inside in after
+    assert outside not in after
+
+
+def test_a_segment_in_use_needs_force_and_pauses_its_users(
+    stack: Deployed, segments: dict[str, dict[str, Any]]
+) -> None:
+    base = {"segmentName": "Base", "segmentId": "shop-base", "criteria": [BERLIN], "now": NOW}
+    user = {
+        "segmentName": "User",
+        "segmentId": "shop-user",
+        "criteria": [{"segment": "shop-base", "operator": "member"}],
+    }
+    stack.created(base)
+    stack.created({**user, "now": NOW})
+    before = stack.members("shop-user")
+    assert before
+    refused = stack.send("DELETE", "/segments/shop-base")
+    assert (refused.status, "shop-user" in refused.body["detail"]) == (409, True)
+    deleted = stack.call("DELETE", "/segments/shop-base", status=202, force="true")
+    assert stack.send("GET", "/segments/shop-base").status == 404
+    stack.succeeded(deleted["jobId"])
+    paused = stack.get("/segments/shop-user")
+    assert paused["status"] == "paused"
+    assert "shop-base" in paused["statusReason"]
+    assert stack.members("shop-user") == before
+
+
+def test_an_erased_person_is_gone_from_table_history_and_files(
+    stack: Deployed, segments: dict[str, dict[str, Any]], files: Files
+) -> None:
+    who = max(files.berlin)
+    before = stack.get("/segments/shop-berlin")["customerCount"]
+    erased = stack.call("DELETE", f"/customers/{who}", status=202)
+    assert stack.send("GET", f"/customers/{who}").status == 404
+    assert stack.get(f"/customers/{who}/segments")["items"] == []
+    assert who not in stack.members("shop-berlin")
+    stack.wait("one fewer", lambda: stack.get("/segments/shop-berlin")["customerCount"] == before - 1, 20)
+    stack.succeeded(erased["jobId"])
+    assert stack.send("GET", f"/customers/{who}").status == 404
+    assert who not in ids_in_the_files(stack)
+    assert min(files.berlin) in ids_in_the_files(stack)
+    found = stack.client("dynamodb").query(
+        TableName=stack.description["table"],
+        KeyConditionExpression="PK = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"CUSTOMER#{who}"}},
+    )
+    assert found["Items"] == []
+
+
+def ids_in_the_files(stack: Deployed) -> set[str]:
+    """Customers in all versions of all snapshots that the bucket still holds."""
+    found: set[str] = set()
+    pages = stack.s3.get_paginator("list_object_versions").paginate(Bucket=stack.bucket, Prefix="snapshot/")
+    for version in (version for page in pages for version in page.get("Versions", [])):
+        if version["Key"].endswith("/customers.parquet"):
+            body = stack.s3.get_object(Bucket=stack.bucket, Key=version["Key"], VersionId=version["VersionId"])["Body"]
+            found.update(pq.read_table(io.BytesIO(body.read()), columns=["customerId"])["customerId"].to_pylist())
+    return found

@@ -187,6 +187,25 @@ def test_a_calendar_month_ends_on_the_day_of_the_wall_clock() -> None:
     assert change(month, frame, "UTC", now) == ["2024-04-01T11:00:00Z"]
 
 
+def test_a_month_that_is_shorter_lets_an_instant_into_its_window_again() -> None:
+    frame = Frame(1, {"born": dates(["2023-02-28T12:00Z"])})
+    month = {"attribute": "born", "operator": "in_last", "value": "1m"}
+    assert change(month, frame, now=micros("2023-03-28T10:00Z")) == ["2023-03-28T12:00:00Z"]
+    # From the 29th on a month ago is the 28th, at the time of the clock: at midnight that is before noon again.
+    assert change(month, frame, now=micros("2023-03-29T18:00Z")) == ["2023-03-30T00:00:00Z"]
+    assert change(month, frame, now=micros("2023-04-01T00:00Z")) == [None]
+
+
+def test_conditions_on_rows_can_change_by_themselves() -> None:
+    catalogue = Catalogue({}, {"visit": {"until": Kind.DATE}})
+    visits = table([[{"time": "2024-01-01", "until": "2024-06-29T12:00Z"}], []], {"until": dates})
+    current = [{"attribute": "until", "operator": "in_last", "value": "30d"}]
+    asked = parse({"event": "visit", "where": current, "operator": "gte", "value": 1}, catalogue)
+    result = evaluate({"a": asked}, Frame(2, {}, {"visit": visits}), NOW, next_change=True).change("a")
+    assert result is not None
+    assert np.array_equal(result, np.array([micros("2024-07-29T12:00Z"), micros(None)]), equal_nan=True)
+
+
 def test_a_birthday_begins_and_ends_at_midnight_of_the_zone() -> None:
     frame = Frame(2, {"born": dates(["1990-07-03T08:00Z", "1990-06-30T08:00Z"])})
     today = {"attribute": "born", "operator": "anniversary_in_next", "value": "0d"}

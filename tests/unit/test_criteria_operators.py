@@ -98,6 +98,7 @@ def test_a_regular_expression_is_searched_for_anywhere() -> None:
     assert found(texts, "matches", "b1") == [True, False, False, False]
     assert found(texts, "matches", "b1", ignoreCase=True) == [True, True, False, False]
     assert found(texts, "not_matches", r"^\d+$") == [True, True, False, True]
+    assert found(strings(["STRAßE", "strasse"]), "matches", "aß", ignoreCase=True) == [True, False]
 
 
 def test_a_regular_expression_that_would_backtrack_takes_linear_time() -> None:
@@ -131,6 +132,13 @@ def test_an_empty_list_is_a_list_and_an_absent_one_is_not() -> None:
     assert found(column, "size_eq", 0) == [True, False, False]
     assert found(column, "size_lt", 5) == [True, False, True]
     assert found(column, "has_none", ["a"]) == [True, True, False]
+
+
+def test_elements_of_an_absent_list_belong_to_nobody() -> None:
+    codes = np.array([0, 1], dtype=np.int32)
+    column = ListColumn(np.array([0, 1, 2]), codes, ("a", "b"), np.array([False, True]))
+    assert found(column, "has_any", ["a", "b"]) == [True, False]
+    assert found(column, "has", "b") == [False, False]
 
 
 def test_repeated_elements_count_for_the_size_and_not_for_equality() -> None:

@@ -108,6 +108,19 @@ def test_a_day_as_value_is_the_whole_day_of_the_zone() -> None:
     assert matches("after", "2024-05-30", "2024-05-31T00:00:00Z")
 
 
+def test_spans_are_exact_at_the_ends_of_a_column() -> None:
+    moments = ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000001Z", "2024-01-02T00:00:00Z", None]
+    frame = Frame(4, {"at": dates(moments)})
+    for value, expected in [
+        (["2024-01-01T00:00:00.000001Z", "2024-01-01T12:00:00Z"], [False, True, False, False]),
+        (["2024-01-01T00:00:00Z", "2024-01-01T12:00:00Z"], [True, True, False, False]),
+        (["2024-01-01T12:00:00Z", "2024-01-02T00:00:00Z"], [False, False, True, False]),
+        (["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"], [True, True, True, False]),
+    ]:
+        rule = parse({"attribute": "at", "operator": "between", "value": value}, CATALOGUE)
+        assert evaluate({"a": rule}, frame, micros("2024-06-30")).mask("a").tolist() == expected
+
+
 def test_dates_far_away_compare_as_others_do() -> None:
     assert matches("before", "1900-01-02", "1900-01-01T12:00:00Z")
     assert matches("on", "2999-12-31", "2999-12-31T12:00:00Z", place="Europe/Berlin")

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from segmentation.models.imports import DATE_DIRECTIVES
-from segmentation.store import columns, dates
-from segmentation.store.columns import Checked
-from segmentation.store.dates import DateRule, instants
+from segmentation.store.reading import columns, dates
+from segmentation.store.reading.columns import Checked
+from segmentation.store.reading.dates import DateRule, instants
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 

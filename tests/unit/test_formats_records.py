@@ -3,9 +3,9 @@
 import pytest
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import ImportMapping
-from segmentation.store.chunking import cut, opening
-from segmentation.store.formats import detect_delimiter
-from segmentation.store.records import RecordScanner
+from segmentation.store.reading.chunking import cut, opening
+from segmentation.store.reading.formats import detect_delimiter
+from segmentation.store.reading.records import RecordScanner
 
 
 def ends(data: bytes, delimiter: str | None = ",") -> list[tuple[int, bool]]:
@@ -66,7 +66,7 @@ def test_the_first_record_is_found_over_several_blocks_and_blank_lines() -> None
 
 
 def test_a_record_over_the_limit_is_named_with_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.chunking.MAX_RECORD_BYTES", 10)
+    monkeypatch.setattr("segmentation.store.reading.chunking.MAX_RECORD_BYTES", 10)
     with pytest.raises(InvalidFile, match="row 3 is longer than 10 bytes"):
         list(cut([b"a\n\nb\n", b"c" * 6, b"c" * 6, b"\n"], ",", "file", keep=False))
 

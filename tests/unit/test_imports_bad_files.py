@@ -134,7 +134,7 @@ def test_a_damaged_gzip_file_is_refused() -> None:
 
 
 def test_a_gzip_bomb_is_refused_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.formats.MAX_UNPACKED_BYTES", 20 * 2**20)
+    monkeypatch.setattr("segmentation.store.reading.formats.MAX_UNPACKED_BYTES", 20 * 2**20)
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     line = b"o,c,2026-01-01,1\n" * 61_681
     packed = packer.compress(HEADER.encode())

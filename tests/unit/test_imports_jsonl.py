@@ -71,7 +71,7 @@ def test_nan_and_infinity_are_rejected_in_numbers() -> None:
 
 
 def test_a_column_that_appears_after_the_sample_is_rejected_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.file_plan.SAMPLE_RECORDS", 2)
+    monkeypatch.setattr("segmentation.store.reading.file_plan.SAMPLE_RECORDS", 2)
     text = lines(EVENT, EVENT, {**EVENT, "coupon": "X"})
     done = run("events/a.jsonl", text)
     assert done.rejects[0][:3] == (3, "coupon", "X")
@@ -80,7 +80,7 @@ def test_a_column_that_appears_after_the_sample_is_rejected_with_the_way_out(mon
 
 
 def test_an_attribute_that_the_catalogue_knows_may_appear_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.file_plan.SAMPLE_RECORDS", 1)
+    monkeypatch.setattr("segmentation.store.reading.file_plan.SAMPLE_RECORDS", 1)
     text = lines({"customerId": "a"}, {"customerId": "b", "age": 7})
     assert run("customers/a.jsonl", text, known={"age": Kind.NUMBER}).column("a:age") == [None, 7.0]
 
@@ -93,7 +93,7 @@ def test_nested_objects_are_refused_with_the_way_out() -> None:
 
 
 def test_a_nested_value_after_the_sample_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.file_plan.SAMPLE_RECORDS", 1)
+    monkeypatch.setattr("segmentation.store.reading.file_plan.SAMPLE_RECORDS", 1)
     done = run("customers/a.jsonl", lines({"customerId": "a", "x": 1}, {"customerId": "b", "x": {"y": 1}}))
     assert done.column("customerId") == ["a"]
     assert done.rejects == [(2, "x", '{"y": "1"}', "is an object, but the column is of type number")]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from segmentation.errors import InvalidFile
-from segmentation.store import file_plan
+from segmentation.store.reading import file_plan
 from support.import_files import Imported, run
 
 MAPPING = {
@@ -70,7 +70,7 @@ def test_row_groups_become_chunks_and_row_numbers_go_on(monkeypatch: pytest.Monk
 
 
 def test_a_single_big_row_group_is_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.formats_parquet.BATCH_ROWS", 64)
+    monkeypatch.setattr("segmentation.store.reading.formats_parquet.BATCH_ROWS", 64)
     done = run("customers/a.parquet", parquet({"customerId": [f"c{n}" for n in range(1000)], "n": np.arange(1000.0)}))
     assert len(done.plan.chunks) == 1
     assert [(row["row"], row["a:n"]) for row in done.rows] == [(n + 1, float(n)) for n in range(1000)]
@@ -112,7 +112,7 @@ def test_a_row_group_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_are_read_a_few_at_a_time_where_they_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmentation.store.formats_parquet.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("segmentation.store.reading.formats_parquet.BATCH_BYTES", 10_000)
     column = pa.array([f"{number:04000d}" for number in range(50)])
     assert customers(column).column("a:x") == column.to_pylist()
 

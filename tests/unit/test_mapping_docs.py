@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from segmentation import imports
 from segmentation.models.imports import DATE_DIRECTIVES, MAX_COLUMNS, MAX_MAPPING_BYTES, ImportMapping
-from segmentation.store.blocks import MAX_RECORD_BYTES
-from segmentation.store.columns import MAX_ID_BYTES, MAX_LIST_ITEMS, MAX_TEXT_BYTES
-from segmentation.store.datasets import KNOWN, MAX_NAME_CHARACTERS, MAX_SOURCE_CHARACTERS
-from segmentation.store.file_plan import MAX_GROUP_ROWS, SAMPLE_RECORDS
-from segmentation.store.formats import MAX_UNPACKED_BYTES
-from segmentation.store.rejects import MAX_VALUE_CHARACTERS
+from segmentation.store.reading.blocks import MAX_RECORD_BYTES
+from segmentation.store.reading.columns import MAX_ID_BYTES, MAX_LIST_ITEMS, MAX_TEXT_BYTES
+from segmentation.store.reading.datasets import KNOWN, MAX_NAME_CHARACTERS, MAX_SOURCE_CHARACTERS
+from segmentation.store.reading.file_plan import MAX_GROUP_ROWS, SAMPLE_RECORDS
+from segmentation.store.reading.formats import MAX_UNPACKED_BYTES
+from segmentation.store.reading.rejects import MAX_VALUE_CHARACTERS
 from support.import_files import run
 
 TEXT = (Path(__file__).parents[2] / "docs" / "imports.md").read_text(encoding="utf-8")

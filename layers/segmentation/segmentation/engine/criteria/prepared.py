@@ -70,7 +70,7 @@ def fold(text: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Calendar:
-    """Where dates fall in a zone's calendar: `month * 31 + day - 1` (0 where missing) and the year."""
+    """Where dates fall in a zone's calendar: `month * 31 + day - 1`, and the year (the greatest where missing)."""
 
     days: NDArray[np.int16]
     years: NDArray[np.int16]
@@ -193,6 +193,5 @@ def _calendar(column: DateColumn, zone: Zone) -> Calendar:
     years = months.astype("datetime64[Y]").astype(np.int64) + 1970
     day = (dates - months.astype("datetime64[D]")).astype(np.int64)
     places = (months.astype(np.int64) % 12) * 31 + day
-    places[missing] = 0
     years[missing] = np.iinfo(np.int16).max
     return Calendar(places.astype(np.int16), np.clip(years, -32768, 32767).astype(np.int16))

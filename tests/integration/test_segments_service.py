@@ -358,3 +358,11 @@ def test_the_analysis_says_what_the_last_evaluation_measured(shop: Service) -> N
     assert found.demographics
     listed = {item.name: item for item in attributes.list_attributes(shop.store).items}
     assert listed["country"].coverage == 1.0
+
+
+def test_ids_that_cannot_be_are_refused_one_by_one(shop: Service) -> None:
+    create(shop)
+    bad = ["", "x" * 300, "a\tb"]
+    result = assignment.assign(shop.store, "germans", AssignCustomers(customerIds=bad), shop.now)
+    assert (result.successCount, result.failedCount) == (0, 3)
+    assert any("300" in error for error in result.errors)

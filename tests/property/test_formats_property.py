@@ -11,9 +11,9 @@ import pyarrow.csv as arrow_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segmentation.errors import InvalidFile
-from segmentation.store import columns, dates
-from segmentation.store.dates import DateRule
-from segmentation.store.records import RecordScanner
+from segmentation.store.reading import columns, dates
+from segmentation.store.reading.dates import DateRule
+from segmentation.store.reading.records import RecordScanner
 from support.import_files import run
 
 messy = st.text(alphabet='a",\n\r ', max_size=40).map(str.encode)

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from segmentation import imports
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import ChunkResult, ImportPlan
-from segmentation.store import file_plan, keys
+from segmentation.store import keys
 from segmentation.store.files import Files
+from segmentation.store.reading import file_plan
 from segmentation.store.store import Store
 from support.files import MemoryFiles
 

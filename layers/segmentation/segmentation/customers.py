@@ -22,8 +22,8 @@ from segmentation.members import customer_segment
 from segmentation.models.common import iso
 from segmentation.models.customers import Customer, Erased, PutCustomer
 from segmentation.store import catalogue, customers, jobs, keys, memberships, segments
-from segmentation.store.datasets import attribute_name
 from segmentation.store.memberships import State
+from segmentation.store.reading.datasets import attribute_name
 from segmentation.store.store import Store
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from segmentation import finishing, imports, runs
 from segmentation.engine.catalogue import ORDER_FIELDS, Kind
 from segmentation.models.imports import ImportPlan
-from segmentation.store import catalogue, jobs, keys, rejects
+from segmentation.store import catalogue, jobs, keys
+from segmentation.store.reading import rejects
 from segmentation.store.snapshot import PROPERTY
 from segmentation.store.store import Store
 

@@ -8,10 +8,11 @@ from typing import get_args
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import InvalidFile, NotFound
 from segmentation.models.imports import ChunkResult, Dataset, ImportMapping, ImportPlan, parse_mapping
-from segmentation.store import chunk_reader, file_plan, keys
-from segmentation.store.checks import accept
-from segmentation.store.rejects import Rejects
-from segmentation.store.staging import Stager
+from segmentation.store import keys
+from segmentation.store.reading import chunk_reader, file_plan
+from segmentation.store.reading.checks import accept
+from segmentation.store.reading.rejects import Rejects
+from segmentation.store.reading.staging import Stager
 from segmentation.store.store import Store
 
 MAX_EVENT_NAMES = 500

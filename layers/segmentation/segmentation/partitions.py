@@ -121,8 +121,8 @@ def _read(store: Store, partition: int, columns: Columns) -> Snapshot:
 
 def _joined(parts: Sequence[Snapshot]) -> Snapshot:
     """Parts of several partitions as one: rows and order numbers count on from part to part."""
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return parts[0] if parts else Snapshot(partial=True)
     shifted: dict[str, list[pa.Table]] = {"customers": [], "orders": [], "events": []}
     rows = orders = 0
     for part in parts:
@@ -135,7 +135,7 @@ def _joined(parts: Sequence[Snapshot]) -> Snapshot:
         name: pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
         for name, tables in shifted.items()
     }
-    return Snapshot(**tables, features=parts[0].features if parts else Snapshot().features)
+    return Snapshot(**tables, features=parts[0].features, views=parts[0].views, partial=True)
 
 
 def _shifted(table: pa.Table, name: str, by: int) -> pa.Table:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from segmentation.store.rejects import Rejects
+from segmentation.store.reading.rejects import Rejects
 
 MAX_RECORD_BYTES = 16 * 2**20
 

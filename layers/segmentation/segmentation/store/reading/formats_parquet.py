@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import PlannedColumn
-from segmentation.store.blocks import Block
-from segmentation.store.columns import LATITUDES, LONGITUDES, is_list, is_numeric
-from segmentation.store.rejects import Rejects
+from segmentation.store.reading.blocks import Block
+from segmentation.store.reading.columns import LATITUDES, LONGITUDES, is_list, is_numeric
+from segmentation.store.reading.rejects import Rejects
 
 BATCH_ROWS = 64 * 1024
 BATCH_BYTES = 64 * 2**20

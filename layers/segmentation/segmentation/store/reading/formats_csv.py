@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import UTF8, WHITESPACE, FileFormat, PlannedColumn
-from segmentation.store.blocks import Block
-from segmentation.store.records import RecordScanner
-from segmentation.store.rejects import MAX_VALUE_CHARACTERS, Rejects
+from segmentation.store.reading.blocks import Block
+from segmentation.store.reading.records import RecordScanner
+from segmentation.store.reading.rejects import MAX_VALUE_CHARACTERS, Rejects
 
 PARSE_BYTES = 8 * 2**20
 """Text that is parsed and checked at a time: bounds the memory of a worker, whatever the size of its chunk."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from segmentation.store.columns import Checked, Flags, Problem, as_text, flags, keep, number, parse
+from segmentation.store.reading.columns import Checked, Flags, Problem, as_text, flags, keep, number, parse
 
 Instants = NDArray[np.datetime64]
 Whole = NDArray[np.int64]

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from segmentation.models.imports import ImportPlan, PlannedChunk, PlannedColumn
-from segmentation.store import formats_csv, formats_jsonl, formats_parquet
-from segmentation.store.blocks import Block
-from segmentation.store.datasets import CONSTANT
 from segmentation.store.files import Files
+from segmentation.store.reading import formats_csv, formats_jsonl, formats_parquet
+from segmentation.store.reading.blocks import Block
+from segmentation.store.reading.datasets import CONSTANT
 
 
 def read(files: Files, plan: ImportPlan, chunk: PlannedChunk) -> Iterator[Block]:

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import Parsing
-from segmentation.store.columns import as_text
-from segmentation.store.dates import looks_like_date
-from segmentation.store.formats_jsonl import is_place
+from segmentation.store.reading.columns import as_text
+from segmentation.store.reading.dates import looks_like_date
+from segmentation.store.reading.formats_jsonl import is_place
 
 _TRUTH = pa.array(["true", "false"])
 # Digits with a leading zero or plus sign, or more than a float holds exactly, are codes: postcodes, telephone and

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import UTF8, FileFormat, PlannedColumn
-from segmentation.store.blocks import Block
-from segmentation.store.columns import LATITUDES, LONGITUDES
-from segmentation.store.rejects import Rejects
+from segmentation.store.reading.blocks import Block
+from segmentation.store.reading.columns import LATITUDES, LONGITUDES
+from segmentation.store.reading.rejects import Rejects
 
 LINES_A_BLOCK = 20_000
 BYTES_A_BLOCK = 4 * 2**20

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import ImportPlan, PlannedColumn
-from segmentation.store import columns as cells
-from segmentation.store.blocks import Block
-from segmentation.store.columns import Checked, Flags, Problem
-from segmentation.store.datasets import CONSTANT, KNOWN, SEGMENT_ID, Role
-from segmentation.store.dates import DateRule, instants
+from segmentation.store.reading import columns as cells
+from segmentation.store.reading.blocks import Block
+from segmentation.store.reading.columns import Checked, Flags, Problem
+from segmentation.store.reading.datasets import CONSTANT, KNOWN, SEGMENT_ID, Role
+from segmentation.store.reading.dates import DateRule, instants
 
 CLOCK_SKEW = timedelta(days=2)
 """How far an order or an event may lie in the future: clocks and time zones are off by hours, typing errors by

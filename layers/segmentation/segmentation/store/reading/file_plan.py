@@ -24,12 +24,21 @@ from segmentation.models.imports import (
     PlannedChunk,
     PlannedColumn,
 )
-from segmentation.store import formats_csv, formats_jsonl, formats_parquet, inference, keys
-from segmentation.store.chunking import CHUNK_BYTES, cut, opening
-from segmentation.store.datasets import CONSTANT, KIND_OF_ROLE, PREFIXES, FileColumn, Matched, match
+from segmentation.store import keys
 from segmentation.store.files import Files
-from segmentation.store.formats import BLOCK_BYTES, GZIP_MAGIC, detect, detect_delimiter, gunzip, quoting, transcode
-from segmentation.store.records import RecordScanner
+from segmentation.store.reading import formats_csv, formats_jsonl, formats_parquet, inference
+from segmentation.store.reading.chunking import CHUNK_BYTES, cut, opening
+from segmentation.store.reading.datasets import CONSTANT, KIND_OF_ROLE, PREFIXES, FileColumn, Matched, match
+from segmentation.store.reading.formats import (
+    BLOCK_BYTES,
+    GZIP_MAGIC,
+    detect,
+    detect_delimiter,
+    gunzip,
+    quoting,
+    transcode,
+)
+from segmentation.store.reading.records import RecordScanner
 
 SAMPLE_RECORDS = 50_000
 """Records that decide the kinds of columns that nobody has declared."""

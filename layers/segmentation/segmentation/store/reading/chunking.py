@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmentation.errors import InvalidFile
-from segmentation.store.blocks import MAX_RECORD_BYTES
-from segmentation.store.records import RecordScanner
+from segmentation.store.reading.blocks import MAX_RECORD_BYTES
+from segmentation.store.reading.records import RecordScanner
 
 CHUNK_BYTES = 64 * 2**20
 

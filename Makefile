@@ -1,7 +1,8 @@
 # `make run` shows the service at work on this machine; `make test` checks everything. See docs/operations.md.
 
-# The first of these that is Python 3.13 makes the environment; PYTHON=... chooses another.
-PYTHON ?= $(firstword $(foreach name,python3.13 python3 python,$(if $(filter 3.13%,$(shell $(name) -c 'import platform; print(platform.python_version())' 2>/dev/null)),$(name))))
+# PYTHON=... chooses another interpreter; it has to be a Python 3.13.
+version = $(shell $(1) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+PYTHON ?= $(firstword $(foreach name,python3.13 python3 python,$(if $(filter 3.13.%,$(call version,$(name))),$(name))) python3)
 VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/installed
@@ -20,7 +21,7 @@ help:  ## Show what can be made
 venv: $(STAMP)  ## Create .venv from the pinned requirements
 
 $(STAMP): requirements/dev.txt layers/libraries/libraries.txt layers/libraries/data.txt
-	@$(if $(PYTHON),true,echo "Python 3.13 is needed, and there is none on the path: install it, or name it with PYTHON=/its/path." >&2; exit 1)
+	@$(if $(filter 3.13.%,$(call version,$(PYTHON))),true,echo "$(PYTHON) is $(or $(addprefix Python ,$(call version,$(PYTHON))),not there), and Python 3.13 is needed: install it or name it with PYTHON=." >&2; exit 1)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $@

@@ -16,7 +16,7 @@ export PORT STACK_DIR
 .PHONY: help venv run stop reset test lint unit e2e size validate bench openapi format requirements
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 venv: $(STAMP)  ## Create .venv from the pinned requirements
 

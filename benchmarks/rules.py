@@ -10,7 +10,6 @@ os.environ.update(POLARS_MAX_THREADS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THRE
 
 import argparse
 import gc
-import platform
 import statistics
 import sys
 import time
@@ -32,6 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "segmentation"))
 from segmentation.engine.catalogue import Catalogue, Kind
 from segmentation.engine.criteria import Prepared, Rule, evaluate, parse
 from segmentation.engine.frame import DateColumn, Frame, ListColumn, NumberColumn, StringColumn
+
+from benchmarks.machine import describe
 
 SEED = 20240229
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
@@ -394,18 +395,9 @@ def race(competitors: list[Competitor], rounds: int) -> dict[str, tuple[float, f
     }
 
 
-def machine() -> str:
-    """Processor, cores, Python and the libraries' versions."""
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        models = [
-            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
-        ]
-        model = models[0] if models else model
+def versions() -> str:
     libraries = (("numpy", np), ("polars", pl), ("pandas", pd), ("duckdb", duckdb))
-    versions = ", ".join(f"{name} {library.__version__}" for name, library in libraries)
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+    return ", ".join(f"{name} {library.__version__}" for name, library in libraries)
 
 
 def main() -> None:
@@ -428,7 +420,7 @@ def main() -> None:
     medians = race(competitors, given.rounds)
     evaluations = given.customers * SEGMENTS * CONDITIONS
     matching = sum(int(mask.sum()) for mask in expected) / SEGMENTS / given.customers
-    print(machine())
+    print(f"{describe()}; {versions()}\n")
     print(
         f"{given.customers:,} customers, {SEGMENTS} segments x {CONDITIONS} conditions, {matching:.1%} match on average"
     )

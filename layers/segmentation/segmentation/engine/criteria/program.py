@@ -139,9 +139,13 @@ class Program:
         """
         size = self._prepared.size
         found = np.zeros((len(wanted), (size + 7) // 8), dtype=np.uint8)
-        changes = [np.empty(size, dtype=np.uint64) for _ in awaited]
+        changes = list(np.empty((len(awaited), size), dtype=np.uint64))
         needed = frozenset[int]().union(*awaited)
         sources = [(wait, waits) for waits, wait in self._waits.items() if wait in needed]
+        alone = {
+            next(iter(chosen)): target for target, chosen in zip(changes, awaited, strict=True) if len(chosen) == 1
+        }
+        several = [(target, chosen) for target, chosen in zip(changes, awaited, strict=True) if len(chosen) > 1]
         # Conditions on one column follow each other, so that it stays in the cache; what combines them comes after.
         columns = self._columns
         steps = sorted(enumerate(self._steps), key=lambda step: (step[0] not in columns, columns.get(step[0], "")))
@@ -152,18 +156,21 @@ class Program:
                 bits[slot] = step(bits, start, stop)
             for row, slot in zip(found, wanted, strict=True):
                 row[start >> 3 : (stop + 7) >> 3] = bits[slot]
-            parts = {wait: self._instants(waits(start, stop)) for wait, waits in sources}
-            for target, chosen in zip(changes, awaited, strict=True):
+            parts = {}
+            for wait, waits in sources:
+                target = alone[wait][start:stop] if wait in alone else np.empty(stop - start, dtype=np.uint64)
+                parts[wait] = self._instants(waits(start, stop), target)
+            for target, chosen in several:
                 _earliest(target[start:stop], [parts[wait] for wait in chosen])
         if size % 8:
             found[:, -1] &= np.uint8(0xFF << (8 - size % 8) & 0xFF)
         return found, changes
 
-    def _instants(self, waits: UInt64) -> UInt64:
-        """Waits as instants; one that is too long for an instant becomes NEVER."""
-        instants: UInt64 = np.minimum(waits, np.uint64((1 << 63) - self._now - 1))
-        instants += np.uint64(self._now + 1)
-        return instants
+    def _instants(self, waits: UInt64, target: UInt64) -> UInt64:
+        """Waits as instants, written to the target; one that is too long for an instant becomes NEVER."""
+        np.minimum(waits, np.uint64((1 << 63) - self._now - 1), out=target)
+        target += np.uint64(self._now + 1)
+        return target
 
     def _intern(self, key: Hashable, step: Step, sources: frozenset[int]) -> int:
         if key not in self._slots:
@@ -271,9 +278,6 @@ class Program:
 
 
 def _earliest(target: UInt64, parts: Sequence[UInt64]) -> None:
-    if len(parts) == 1:
-        target[:] = parts[0]
-        return
     np.minimum(parts[0], parts[1], out=target)
     for part in parts[2:]:
         np.minimum(target, part, out=target)

@@ -5,7 +5,6 @@ It must not know columns.
 
 import difflib
 import json
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +35,9 @@ MOST_CONDITIONS = 500
 DEEPEST = 20
 MOST_BYTES = 64 * 1024
 MOST_ERRORS = 100
+MOST_HINTS = 5
+MOST_COMPARED = 2000
+LONGEST_HINTED = 64
 DEEPEST_JSON = 200
 """No value within the limits nests deeper; beyond it the text is not even measured."""
 
@@ -169,10 +171,20 @@ class _Parser:
         if depth > DEEPEST:
             raise self.note(path, f"groups nest deeper than the limit of {DEEPEST}")
 
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """The nearest names that are known, or some of them. It is slow to find them: only the first errors get it."""
+        if len(self.errors) >= MOST_HINTS:
+            return ""
+        names = sorted(known)
+        near = difflib.get_close_matches("".join(name.split())[:LONGEST_HINTED], names[:MOST_COMPARED], n=3)
+        if near:
+            return f"; did you mean {', '.join(near)}?"
+        return f"; known are {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}" if names else "; none is known"
+
     def only(self, raw: Mapping[str, object], path: str, known: tuple[str, ...]) -> None:
         for name in raw:
             if name not in known:
-                self.note(f"{path}.{name}", f"unknown field {show(name)}{_hint(str(name), known)}")
+                self.note(f"{path}.{name}", f"unknown field {show(name)}{self.hint(str(name), known)}")
 
     def leaf(self, raw: Mapping[str, object], form: str, path: str) -> Node:
         match form:
@@ -186,7 +198,7 @@ class _Parser:
         self.only(raw, path, ("attribute", "operator", "value", "ignoreCase"))
         name = self.name(raw, path, "attribute")
         if name not in known:
-            raise self.note(f"{path}.attribute", f"unknown {what} {show(name)}{_hint(name, known)}")
+            raise self.note(f"{path}.attribute", f"unknown {what} {show(name)}{self.hint(name, known)}")
         kind = known[name]
         operator, value = self.comparison(raw, path, kind, OPERATORS[kind])
         ignore = raw.get("ignoreCase", False)
@@ -227,7 +239,7 @@ class _Parser:
             raise self.note(f"{path}.segment", f"segments ask about each other in a circle: {segment} -> {segment}")
         if segment not in self.catalogue.segments:
             raise self.note(
-                f"{path}.segment", f"unknown segment {show(segment)}{_hint(segment, self.catalogue.segments)}"
+                f"{path}.segment", f"unknown segment {show(segment)}{self.hint(segment, self.catalogue.segments)}"
             )
         return SegmentIs(segment, operator)
 
@@ -236,7 +248,7 @@ class _Parser:
         event = self.name(raw, path, "event")
         fields = known_fields(self.catalogue, event)
         if fields is None:
-            raise self.note(f"{path}.event", f"unknown event {show(event)}{_hint(event, self.catalogue.events)}")
+            raise self.note(f"{path}.event", f"unknown event {show(event)}{self.hint(event, self.catalogue.events)}")
         before = len(self.errors)
         parts = (
             self.tried(lambda: self.where(raw, path, event, fields)),
@@ -281,7 +293,7 @@ class _Parser:
             raise self.note(path, f"needs one of count, {', '.join(DAYS_SINCE)}, {listed}; got {show(raw)}")
         ((function, name),) = raw.items()
         if not isinstance(name, str) or name not in fields:
-            raise self.note(path, f"unknown field of event {show(event)}: {show(name)}{_hint(str(name), fields)}")
+            raise self.note(path, f"unknown field of event {show(event)}: {show(name)}{self.hint(str(name), fields)}")
         if function in NUMBERS_ONLY and fields[name] is not Kind.NUMBER:
             raise self.note(path, f"{function} needs a number, {show(name)} is a {fields[name]}")
         if function == "distinct" and fields[name] not in COUNTABLE:
@@ -322,14 +334,3 @@ def _leaves(node: Node | None) -> Iterable[Condition]:
                 yield from _leaves(child)
         case Not():
             yield from _leaves(node.child)
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    """The nearest names that are known, or how many there are."""
-    names = list(known)
-    near = difflib.get_close_matches(re.sub(r"\s+", "", name), names, n=3)
-    if near:
-        return f"; did you mean {', '.join(near)}?"
-    if not names:
-        return "; none is known"
-    return f"; known are {', '.join(sorted(names)[:10])}{' ...' if len(names) > 10 else ''}"

@@ -14,6 +14,13 @@ import pytest
 from e2e.deployed import Deployed
 
 CSV = "customerId,fileTown\nf-1,Ulm\nf-2,Ulm\nf-3,Bonn\n,Bonn\n"
+BROKEN = {
+    "imports/customers/broken/cut.csv.gz": (gzip.compress(CSV.encode() * 500)[:-40], "gzip"),
+    "imports/customers/broken/empty.csv": (b"", "empty"),
+    "imports/orders/broken/no-customer.csv": (b"orderId,orderedAt,amount\n1,2026-01-01,5\n", "customerId"),
+    "imports/shoes/broken/a.csv": (b"customerId\n1\n", "shoes"),
+}
+"""Files that cannot be imported, each with a word of the reason."""
 ULM = [{"attribute": "fileTown", "operator": "eq", "value": "Ulm"}]
 
 
@@ -106,24 +113,29 @@ def test_a_members_file_includes_customers(stack: Deployed, towns: dict[str, Any
     assert members == {"f-1": "import", "f-3": "import"}
 
 
-@pytest.mark.parametrize(
-    ("key", "body", "words"),
-    [
-        ("imports/customers/broken/cut.csv.gz", gzip.compress(CSV.encode() * 500)[:-40], "gzip"),
-        ("imports/customers/broken/empty.csv", b"", "empty"),
-        ("imports/orders/broken/no-customer.csv", b"orderId,orderedAt,amount\n1,2026-01-01,5\n", "customerId"),
-        ("imports/shoes/broken/a.csv", b"customerId\n1\n", "shoes"),
-    ],
-)
-def test_a_file_that_cannot_be_read_fails_cleanly_and_says_so(
-    stack: Deployed, key: str, body: bytes, words: str
-) -> None:
-    pointers = pointer_items(stack)
-    job = stack.imported(key, body)
-    assert job["status"] == "failed"
-    assert words in job["error"], job
+@pytest.fixture(scope="module")
+def broken(stack: Deployed) -> dict[str, dict[str, Any]]:
+    """The imports of all broken files, dropped at once and ended, by key."""
+    for key, (body, _) in BROKEN.items():
+        stack.drop(key, body)
+    jobs = {key: stack.wait(f"a job of {key}", lambda key=key: stack.jobs_of(key))[0] for key in BROKEN}
+    return {key: stack.ended(job["jobId"]) for key, job in jobs.items()}
+
+
+@pytest.mark.parametrize("key", BROKEN)
+def test_a_file_that_cannot_be_read_fails_cleanly_and_says_so(broken: dict[str, dict[str, Any]], key: str) -> None:
+    job = broken[key]
+    assert job["status"] == "failed", job
+    assert BROKEN[key][1] in job["error"], job
     assert job["finishedAt"]
+
+
+def test_files_that_cannot_be_read_change_nothing(stack: Deployed, towns: dict[str, Any]) -> None:
+    pointers = pointer_items(stack)
+    job = stack.imported("imports/customers/broken/again.csv.gz", gzip.compress(CSV.encode() * 500)[:-40])
+    assert job["status"] == "failed"
     assert pointer_items(stack) == pointers
+    assert stack.members("files-ulm") == {"f-1", "f-2"}
 
 
 def test_a_mapping_alone_starts_no_import(stack: Deployed) -> None:

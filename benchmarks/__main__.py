@@ -1,4 +1,7 @@
-"""All benchmarks one after the other, written down with the machine: `python -m benchmarks` makes docs/benchmarks.md."""
+"""All benchmarks one after the other, written down with the machine:
+
+`python -m benchmarks` makes docs/benchmarks.md.
+"""
 
 import subprocess
 import sys
@@ -30,8 +33,9 @@ def output_of(name: str) -> str:
 def main() -> None:
     parts = [
         "# Benchmarks",
-        "Ours beside the peer that one would use instead, in one run, medians, on data of the stated size. The machine is shared and noisy: "
-        "compare by ratio. `make bench` measures again and writes this page; the scripts are in `benchmarks/`.",
+        "Ours beside the peer that one would use instead, in one run, medians, on data of the stated size.\nThe machine is "
+        "shared and noisy: compare by ratio. `make bench` measures again and writes this page; the\nscripts are in "
+        "`benchmarks/`.",
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe()}.",
     ]
     for name, title in BENCHMARKS.items():

@@ -22,6 +22,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from segmentation.engine.features import ADDITIVE, features, group_orders, offsets_of
 from segmentation.engine.frame import DateColumn, EventTable, NumberColumn
 

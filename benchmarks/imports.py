@@ -29,11 +29,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+
+from benchmarks.machine import describe
 from segmentation import imports
 from segmentation.store.files import Files, Head
 from segmentation.store.store import Store
-
-from benchmarks.machine import describe
 
 ROUNDS = 5
 SAMPLE = 50_000
@@ -116,7 +116,9 @@ class FolderFiles:
 def store_in(folder: Path) -> Store:
     """A store of nothing but files."""
     files = cast(Files, FolderFiles(folder))
-    return Store(table=cast(Any, None), files=files, workflows=cast(Any, None), partitions=PARTITIONS)
+    return Store(
+        table=cast(Any, None), files=files, workflows=cast(Any, None), events=cast(Any, None), partitions=PARTITIONS
+    )
 
 
 def prepared(folder: Path) -> Store:

@@ -16,7 +16,6 @@ def describe() -> str:
         platform.machine(),
     )
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return (
-        f"{cpu}, {os.cpu_count()} cores (shared), {pages * size / 2**30:.0f} GiB, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}"
-    )
+    memory = f"{pages * size / 2**30:.0f} GiB"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{cpu}, {os.cpu_count()} cores (shared), {memory}, {system}"

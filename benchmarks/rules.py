@@ -28,11 +28,10 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "segmentation"))
 
+from benchmarks.machine import describe
 from segmentation.engine.catalogue import Catalogue, Kind
 from segmentation.engine.criteria import Prepared, Rule, evaluate, parse
 from segmentation.engine.frame import DateColumn, Frame, ListColumn, NumberColumn, StringColumn
-
-from benchmarks.machine import describe
 
 SEED = 20240229
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)

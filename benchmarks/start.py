@@ -1,7 +1,8 @@
-"""How long a function takes to start: a fresh process that imports `app.py` and makes its first client, against a bare client.
+"""How long a function takes to start: a fresh process that imports `app.py` and makes its first client, against a bare
+client.
 
-`python -m benchmarks.start [--rounds N]` prints medians, the ratio to `boto3.client("dynamodb")` measured in the same run, and the
-heaviest imports of one function that does not compute.
+`python -m benchmarks.start [--rounds N]` prints medians, the ratio to `boto3.client("dynamodb")` measured in the same
+run, and the heaviest imports of one function that does not compute.
 """
 
 import argparse

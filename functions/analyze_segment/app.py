@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
+
 from segmentation import segments
 from segmentation.models.common import SegmentPath
 from segmentation.models.segments import Analysis

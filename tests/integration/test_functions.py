@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from segmentation import authoring, customers, runtime
 from segmentation.models.customers import PutCustomer
 from segmentation.models.segments import CreateSegment

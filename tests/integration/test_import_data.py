@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from segmentation import imports
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import ImportMapping

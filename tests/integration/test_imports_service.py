@@ -4,6 +4,7 @@ import gzip
 from typing import Any
 
 import pytest
+
 from segmentation import authoring, customers, import_jobs, job_reads, members, partition_runs, segments
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.customers import PutCustomer

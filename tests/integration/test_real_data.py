@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from segmentation import authoring, customers, import_jobs, job_reads, partitions
 from segmentation.models.segments import PreviewSegment
 from support.service import Service, running

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from segmentation import (
     assignment,
     attributes,
@@ -81,6 +82,26 @@ def test_counters_are_right_although_the_stream_delivers_twice(shop: Service) ->
     changes.record(shop.store, shop.records())
     changes.record(shop.store, shop.records()[-3:])
     assert count(shop, "germans") == 4
+
+
+def test_others_hear_of_every_entry_and_exit_with_an_id_that_a_repetition_shares(shop: Service) -> None:
+    create(shop)
+    shop.settle()
+    put(shop, "c0", country="FR")
+    shop.record()
+    told = shop.store.events.told
+    assert sorted(event.detail["customerId"] for event in told if event.kind == "customer.entered_segment") == [
+        "c0",
+        "c1",
+        "c2",
+        "c3",
+    ]
+    left = [event for event in told if event.kind == "customer.exited_segment"]
+    assert [(event.detail["customerId"], event.detail["cause"]) for event in left] == [("c0", "profile")]
+    before = {event.detail["eventId"] for event in told}
+    changes.record(shop.store, shop.records())
+    assert {event.detail["eventId"] for event in told} == before
+    assert len(before) == 5
 
 
 def test_a_customer_who_does_not_match_is_refused_with_the_condition_that_failed(shop: Service) -> None:

@@ -10,13 +10,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from dev import shop
+from dev.main_job_segments import SEGMENTS
 from segmentation import authoring, job_reads, members, segments
 from segmentation.models.segments import CreateSegment
 from segmentation.store import jobs
 from support.service import NOW, Service, running
-
-from dev import shop
-from dev.main_job_segments import SEGMENTS
 
 CUSTOMERS = 700
 CLOCK = NOW.replace(tzinfo=None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.engine.analysis import measuring, tables
 from segmentation.engine.analysis.crowd import crowd_of
 from segmentation.engine.analysis.measuring import measure

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from segmentation.engine.criteria import (
     Override,
     Rule,
@@ -19,7 +20,6 @@ from segmentation.engine.criteria import (
 )
 from segmentation.engine.criteria.operators import lists, numbers, strings
 from segmentation.engine.frame import Bools
-
 from tests.support.criteria_frames import micros
 from tests.support.criteria_reference import NEGATIVES, holds
 from tests.support.criteria_samples import (

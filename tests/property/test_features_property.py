@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.engine.catalogue import FEATURES
 from segmentation.engine.frame import Column, DateColumn, Frame, NumberColumn
 from segmentation.store.merge import merge

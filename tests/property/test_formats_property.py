@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.errors import InvalidFile
 from segmentation.store.reading import columns, dates
 from segmentation.store.reading.dates import DateRule

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.store.keys import staged_chunk
 from segmentation.store.merge import Staged, merge, take_staged
 from segmentation.store.profiles import PendingProfile

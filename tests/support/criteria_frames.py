@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+
 from segmentation.engine.frame import (
     BooleanColumn,
     DateColumn,

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
+
 from segmentation.engine.catalogue import FEATURES, ORDER_FIELDS, Catalogue, Kind
 from segmentation.engine.frame import Frame
-
 from tests.support.criteria_frames import booleans, dates, lists, numbers, places, strings, table
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")

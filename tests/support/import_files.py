@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from segmentation import imports
 from segmentation.engine.catalogue import Kind
 from segmentation.models.imports import ChunkResult, ImportPlan
@@ -84,4 +85,10 @@ def run_files(
 
 def store_of(files: MemoryFiles) -> Store:
     """A store without a table: these use cases need none."""
-    return Store(table=cast(Any, None), files=cast(Files, files), workflows=cast(Any, None), partitions=PARTITIONS)
+    return Store(
+        table=cast(Any, None),
+        files=cast(Files, files),
+        workflows=cast(Any, None),
+        events=cast(Any, None),
+        partitions=PARTITIONS,
+    )

@@ -7,7 +7,7 @@ table's stream is recorded. Faults can be put between steps: deliver twice, stop
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,10 @@ import boto3
 from botocore.config import Config
 from moto import mock_aws
 from samcli.yamlhelper import yaml_parse
+
 from segmentation import changes, exports, finishing, import_jobs, partition_runs, runs
 from segmentation.errors import SegmentationError
+from segmentation.store.events import Event, Events
 from segmentation.store.files import Files
 from segmentation.store.store import Store
 from segmentation.store.table import Table
@@ -38,6 +40,16 @@ class RecordedWorkflows(Workflows):
 
     def start(self, machine: str, execution: str, payload: Mapping[str, Any]) -> None:
         self.started.setdefault(execution, (machine, json.loads(json.dumps(payload))))
+
+
+class RecordedEvents(Events):
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+
+    def put(self, events: Sequence[Event]) -> None:
+        self.told += events
 
 
 @dataclass
@@ -214,7 +226,9 @@ def running(partitions: int = 3) -> Iterator[Service]:
         s3.create_bucket(Bucket="segmentation", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket="segmentation", VersioningConfiguration={"Status": "Enabled"})
         workflows = RecordedWorkflows()
-        store = Store(Table(dynamodb, "segmentation"), Files(s3, "segmentation"), workflows, partitions)
+        store = Store(
+            Table(dynamodb, "segmentation"), Files(s3, "segmentation"), workflows, RecordedEvents(), partitions
+        )
         service = Service(store, workflows, dynamodb, streams, s3)
 
         def note(model: Any, **_: Any) -> None:

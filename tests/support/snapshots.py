@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from segmentation.store.merge import Staged
 from segmentation.store.snapshot import Snapshot
 from segmentation.store.snapshot_columns import INSTANT

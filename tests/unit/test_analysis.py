@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from segmentation.engine.analysis.measuring import measure
 from segmentation.engine.analysis.partials import merge
 from segmentation.engine.analysis.reporting import attribute_statistics, report

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from segmentation.engine.catalogue import ORDER_FIELDS, Catalogue, Kind
 from segmentation.engine.criteria import evaluate, explain, parse
 from segmentation.engine.frame import Frame
-
 from tests.support.criteria_frames import dates, micros, numbers, strings, table
 
 CATALOGUE = Catalogue({}, {"order": ORDER_FIELDS, "view": {"page": Kind.STRING, "at": Kind.DATE}})

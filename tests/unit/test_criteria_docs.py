@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS, ORDER_FIELDS, Catalogue, Kind
 from segmentation.engine.criteria import Override, evaluate, parse
 from segmentation.engine.criteria.words import OPERATORS

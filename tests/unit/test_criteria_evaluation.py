@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from segmentation.engine.catalogue import FEATURES, ORDER_FIELDS, Catalogue, Kind
 from segmentation.engine.criteria import (
     Override,
@@ -19,7 +20,6 @@ from segmentation.engine.criteria import (
 )
 from segmentation.engine.frame import Frame
 from segmentation.errors import InvalidCriteria
-
 from tests.support.criteria_frames import dates, micros, numbers, strings, table
 
 CATALOGUE = Catalogue(

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from segmentation.engine.catalogue import Catalogue, Kind
 from segmentation.engine.criteria import evaluate, parse
 from segmentation.engine.criteria.operators.geo import distance_km
 from segmentation.engine.criteria.tree import Point
 from segmentation.engine.criteria.words import NEGATIONS, OPERATORS, Shape
 from segmentation.engine.frame import Column, Frame, ListColumn, NumberColumn
-
 from tests.support.criteria_frames import booleans, dates, lists, micros, numbers, places, strings
 
 NOW = micros("2024-06-30T12:00Z")

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from segmentation.engine.catalogue import FEATURES, ORDER_FIELDS, Catalogue, Kind
 from segmentation.engine.criteria import missing_names, parse
 from segmentation.engine.criteria.tree import Behaviour, Condition, Duration, Group, Value

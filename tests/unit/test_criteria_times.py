@@ -4,12 +4,12 @@ from datetime import date
 
 import numpy as np
 import pytest
+
 from segmentation.engine.catalogue import Catalogue, Kind
 from segmentation.engine.criteria import evaluate, parse
 from segmentation.engine.criteria.times import Clock, zone
 from segmentation.engine.criteria.tree import Duration
 from segmentation.engine.frame import Frame
-
 from tests.support.criteria_frames import dates, micros
 
 CATALOGUE = Catalogue({"at": Kind.DATE})

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
+
+from dev import openapi
 from segmentation import authoring, runtime
 from segmentation.models.segments import CreateSegment
 from support import functions
 from support.service import Service, running, template
-
-from dev import openapi
 
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

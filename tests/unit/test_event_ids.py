@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from segmentation.store.event_ids import content_ids
 from segmentation.store.snapshot_columns import INSTANT
 

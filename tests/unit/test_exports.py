@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from moto import mock_aws
 from pydantic import ValidationError
+
 from segmentation import exports
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import InvalidInput, NotFound, TooBusy
@@ -22,6 +23,7 @@ from segmentation.models.exports import CreateExport, parse_request
 from segmentation.models.jobs import Job
 from segmentation.models.segments import Segment
 from segmentation.store import catalogue, customers, jobs, memberships, segments
+from segmentation.store.events import Events
 from segmentation.store.files import Files
 from segmentation.store.memberships import Change
 from segmentation.store.store import Store
@@ -65,7 +67,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         )
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        store = Store(Table(dynamodb, "table"), Files(s3, "bucket"), Workflows(None, {}), PARTITIONS)
+        store = Store(Table(dynamodb, "table"), Files(s3, "bucket"), Workflows(None, {}), Events(None, ""), PARTITIONS)
         segments.create(store.table, segment())
         catalogue.add_attributes(store.table, {"country": Kind.STRING, "score": Kind.NUMBER, "note": Kind.STRING})
         for customer_id, attributes in PEOPLE.items():

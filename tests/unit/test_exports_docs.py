@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from segmentation.models.exports import MAX_COLUMNS, MAX_REQUEST_BYTES, MEMBERSHIP_COLUMNS, CreateExport
 
 TEXT = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from segmentation import export_rows
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.frame import (

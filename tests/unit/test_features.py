@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.engine.catalogue import FEATURES
 from segmentation.engine.features import features, group_orders, offsets_of, order_views, select
 from segmentation.engine.frame import Column, DateColumn, EventTable, NumberColumn, StringColumn

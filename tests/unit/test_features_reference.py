@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation.engine.frame import NumberColumn
 from segmentation.store.merge import Staged, merge
 from segmentation.store.snapshot import Snapshot, read, write

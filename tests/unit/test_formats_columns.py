@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from segmentation.models.imports import DATE_DIRECTIVES
 from segmentation.store.reading import columns, dates
 from segmentation.store.reading.columns import Checked

@@ -1,6 +1,7 @@
 """Record ends, chunks and delimiters on bytes."""
 
 import pytest
+
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import ImportMapping
 from segmentation.store.reading.chunking import cut, opening

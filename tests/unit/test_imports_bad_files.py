@@ -8,6 +8,7 @@ import zlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation import imports
 from segmentation.errors import InvalidFile, NotFound
 from segmentation.store import keys

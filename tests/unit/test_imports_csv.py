@@ -4,6 +4,7 @@ import gzip
 from datetime import UTC, datetime
 
 import pytest
+
 from segmentation.engine.catalogue import Kind
 from segmentation.store import keys
 from support.files import MemoryFiles

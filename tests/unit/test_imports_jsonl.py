@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import InvalidFile
 from support.import_files import run

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation.errors import InvalidFile
 from segmentation.store.reading import file_plan
 from support.import_files import Imported, run

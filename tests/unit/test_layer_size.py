@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.service import template
-
 from dev import gaps, size
+from support.service import template
 
 
 def test_a_layer_weighs_the_sum_of_its_files_and_links_count_in_full(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from segmentation.errors import InvalidFile
 from segmentation.models.imports import MAX_MAPPING_BYTES, Dataset, ImportMapping, parse_mapping
 from segmentation.store.reading.datasets import KNOWN, FileColumn, attribute_name, match

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segmentation import imports
 from segmentation.models.imports import DATE_DIRECTIVES, MAX_COLUMNS, MAX_MAPPING_BYTES, ImportMapping
 from segmentation.store.reading.blocks import MAX_RECORD_BYTES

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation.errors import InvalidFile, InvalidInput
 from segmentation.store import keys
 from segmentation.store.merge import Counts, Staged, merge, overlay, take_staged

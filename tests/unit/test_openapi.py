@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+
+from dev import openapi
 from segmentation import runtime
 from support import functions
 from support.service import template
-
-from dev import openapi
 
 CONTENT = openapi.document()
 OPERATIONS = [

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation.store.parquet_ranges import HOLE_BYTES, read_groups
 from support.files import MemoryFiles
 

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from segmentation.store import keys
 from segmentation.store.merge import Staged, merge
 from segmentation.store.profiles import PendingProfile

@@ -3,6 +3,7 @@
 import unicodedata
 
 import numpy as np
+
 from segmentation.engine.frame import BooleanColumn, DateColumn, GeoColumn, ListColumn, NumberColumn, StringColumn
 from segmentation.store.merge import merge
 from segmentation.store.snapshot import Snapshot, read, write

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from segmentation.errors import InvalidInput
 from segmentation.store import cursor, keys
 from segmentation.store.table import marshal, marshal_item, unmarshal, update_arguments

@@ -10,8 +10,9 @@ from typing import Any
 
 import jsonata
 import pytest
-import segmentation
 import yaml
+
+import segmentation
 from segmentation import errors
 from support import functions
 from support.service import template

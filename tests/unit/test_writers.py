@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segmentation.engine.catalogue import Kind
 from segmentation.store import writers
 from segmentation.store.writers import Format

@@ -1,9 +1,10 @@
-"""What follows from a change of membership, whatever caused it: the table's stream becomes history and counters.
+"""What follows from a change of membership, whatever caused it: the stream becomes history, counters and events.
 
 Records may come twice. History items are keyed by what happened; a counter remembers the sequence number up to which it
 has counted, which is ascending for the items of one partition key.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from segmentation.errors import TooBusy
 from segmentation.store import keys
+from segmentation.store.events import Event
 from segmentation.store.store import Store
 from segmentation.store.table import Condition, ConditionFailed, Item, Table, unmarshal_item
 
@@ -48,6 +50,7 @@ def record(store: Store, records: Iterable[Mapping[str, Any]]) -> int:
         counted.setdefault((change.segment_id, change.partition), []).append(change)
     for (segment_id, partition), group in counted.items():
         _count(store.table, segment_id, partition, group)
+    store.events.put([_event(change) for change in changes])
     return len(changes)
 
 
@@ -86,6 +89,15 @@ def _history(change: Change) -> Item:
         "source": item["source"],
         "jobId": item.get("jobId"),
     }
+
+
+def _event(change: Change) -> Event:
+    """The same change as others hear of it; the id is the same however often it is delivered."""
+    told = _history(change)
+    fields = ("customerId", "segmentId", "legalEntityId", "time", "cause", "source", "jobId")
+    event_id = hashlib.sha256(f"{told['PK']}\n{told['SK']}".encode()).hexdigest()[:32]
+    detail = {"eventId": event_id, **{name: told[name] for name in fields if told[name] is not None}}
+    return Event("customer.entered_segment" if change.entered else "customer.exited_segment", detail)
 
 
 def _count(table: Table, segment_id: str, partition: int, changes: list[Change]) -> None:

@@ -35,6 +35,7 @@ from segmentation.errors import (
     TooBusy,
 )
 from segmentation.store import idempotency
+from segmentation.store.events import Events
 from segmentation.store.files import Files
 from segmentation.store.store import Store
 from segmentation.store.table import Table
@@ -78,6 +79,7 @@ def store() -> Store:
         table=Table(boto3.client("dynamodb", config=config), os.environ["TABLE_NAME"]),
         files=_LazyFiles(os.environ["BUCKET_NAME"]),
         workflows=_LazyWorkflows(),
+        events=_LazyEvents(),
         partitions=int(os.environ["PARTITIONS"]),
     )
 
@@ -112,6 +114,17 @@ class _LazyWorkflows(Workflows):
     @functools.cached_property
     def _client(self) -> Any:
         return boto3.client("stepfunctions")
+
+
+class _LazyEvents(Events):
+    """The event bus, whose client is built when something is to be told."""
+
+    def __init__(self) -> None:
+        self._bus = os.environ.get("EVENT_BUS_NAME", "")
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        return boto3.client("events")
 
 
 class Api:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from segmentation.store.events import Events
 from segmentation.store.files import Files
 from segmentation.store.table import Table
 from segmentation.store.workflows import Workflows
@@ -9,9 +10,10 @@ from segmentation.store.workflows import Workflows
 
 @dataclass(frozen=True)
 class Store:
-    """The table, the bucket, the state machines, and the number of partitions that customers are spread over."""
+    """Table, bucket, state machines, event bus, and the number of partitions that customers are spread over."""
 
     table: Table
     files: Files
     workflows: Workflows
+    events: Events
     partitions: int

@@ -1,8 +1,6 @@
-"""All benchmarks one after the other, written down with the machine:
+"""All benchmarks one after the other, written down with the machine: `python -m benchmarks` makes docs/benchmarks.md."""
 
-`python -m benchmarks` makes docs/benchmarks.md.
-"""
-
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,30 +12,27 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BENCHMARKS = {
     "rules": "Rules: 50 segments of 5 conditions over a million customers",
-    "features": "Features: ten million order lines of a million customers",
+    "features": "Features: ten million orders of a million customers",
     "imports": "Imports: a million order rows from CSV to staged Parquet",
     "start": "Start of a function: a fresh process",
 }
+INTRODUCTION = """\
+Ours beside the peer that one would use instead, in one run, medians, on data of the stated size. The machine is shared
+and noisy: compare by ratio. `make bench` measures again and writes this page; the scripts are in `benchmarks/`."""
 
 
 def output_of(name: str) -> str:
-    """What a benchmark prints, shown while it runs."""
+    """What a benchmark prints, shown when it is done."""
     print(f"== {name}", flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "layers" / "segmentation")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, flush=True)
     return done.stdout.strip()
 
 
 def main() -> None:
-    parts = [
-        "# Benchmarks",
-        "Ours beside the peer that one would use instead, in one run, medians, on data of the stated size.\nThe machine is "
-        "shared and noisy: compare by ratio. `make bench` measures again and writes this page; the\nscripts are in "
-        "`benchmarks/`.",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe()}.",
-    ]
+    parts = ["# Benchmarks", INTRODUCTION, f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe()}."]
     for name, title in BENCHMARKS.items():
         parts += [f"## {title}", f"`python -m benchmarks.{name}`", output_of(name)]
     PAGE.write_text("\n\n".join(parts) + "\n")

@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, written down with the machine: `python -m benchmarks` makes docs/benchmarks.md."""
+"""All benchmarks one after the other: `python -m benchmarks` writes docs/benchmarks.md, with the machine."""
 
 import os
 import subprocess

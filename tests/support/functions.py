@@ -73,6 +73,10 @@ def request(
     event["headers"] = {**event["headers"], **(headers or {})}
     if path:
         event["pathParameters"] = {**event.get("pathParameters", {}), **path}
+        event["rawPath"] = event["routeKey"].split(" ")[1]
+        for parameter, value in event["pathParameters"].items():
+            # The gateway decodes what the client encoded, all but the percent sign itself.
+            event["rawPath"] = event["rawPath"].replace(f"{{{parameter}}}", value.replace("%", "%25"))
     if claims is not None:
         event["requestContext"]["authorizer"] = {"jwt": {"claims": dict(claims), "scopes": None}}
     return call(name, event)

@@ -67,6 +67,8 @@ class Service:
     _done: set[str] = field(default_factory=set)
     _read: int = 0
     _executions: int = 0
+    _iterator: str | None = None
+    _records: list[dict[str, Any]] = field(default_factory=list)
 
     def drop(self, key: str, body: bytes | str, mapping: Mapping[str, Any] | None = None) -> None:
         """Put a file into the bucket, its mapping first."""
@@ -149,16 +151,17 @@ class Service:
     def records(self) -> list[dict[str, Any]]:
         """All records of the table's stream so far, as Lambda receives them."""
         arn = self.dynamodb.describe_table(TableName=self.store.table.name)["Table"]["LatestStreamArn"]
-        found: list[dict[str, Any]] = []
-        for shard in self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
-            iterator = self.streams.get_shard_iterator(
+        if self._iterator is None:
+            shard = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]
+            self._iterator = self.streams.get_shard_iterator(
                 StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
             )["ShardIterator"]
-            while iterator:
-                page = self.streams.get_records(ShardIterator=iterator, Limit=1000)
-                found += page["Records"]
-                iterator = page.get("NextShardIterator") if page["Records"] else None
-        return found
+        while True:
+            page = self.streams.get_records(ShardIterator=self._iterator, Limit=1000)
+            self._records += page["Records"]
+            self._iterator = page["NextShardIterator"]
+            if not page["Records"]:
+                return self._records
 
     def record(self) -> int:
         """Deliver what the stream holds since the last time."""

@@ -56,7 +56,7 @@ def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime
             continue
         if not by_rule and who not in state.includes:
             decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, True))
-            state = replace(state, includes=state.includes | {who})
+            state = replace(state, includes={**state.includes, who: _CAUSE})
         for excluded in {who, (customer_id, "")} & state.excludes:
             decisions.append(Decision(segment_id, excluded, keys.EXCLUDE_PREFIX, False))
             state = replace(state, excludes=state.excludes - {excluded})
@@ -79,7 +79,7 @@ def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) 
         who = (customer_id, entity)
         if who in state.includes:
             decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, False))
-            state = replace(state, includes=state.includes - {who})
+            state = replace(state, includes={other: s for other, s in state.includes.items() if other != who})
         elif not matched[row] and who not in state.members:
             errors.append(f"{customer_id}: is not a member of {segment_id}{_of_entity(entity)}")
             continue

@@ -157,7 +157,7 @@ def _wanted(definition: Definition, frame: Frame, found: Members, state: State) 
     wanted: dict[Who, str] = {(frame.ids[row], ""): "rule" for row in np.flatnonzero(found.matched).tolist()}
     for who in _included(state):
         if frame.position(who[0]) is not None:
-            wanted.setdefault(who, "manual")
+            wanted.setdefault(who, state.includes[who])
     for customer_id, legal_entity_id in state.excludes:
         if not legal_entity_id:
             wanted.pop((customer_id, ""), None)

@@ -89,7 +89,7 @@ def _write(store: Store, job_id: str, request_key: str, at: datetime) -> tuple[i
     request = parse_request(store.files.get(request_key), request_key)
     segment = segments.get(store.table, request.segmentId, at)
     kinds = column_kinds(request, store.table)
-    jobs.begin(store.table, job_id, store.partitions, _details(request) | {"request": request_key})
+    jobs.begin(store.table, job_id, store.partitions, at, _details(request))
     until = int(at.timestamp()) + jobs.KEEP_SECONDS
     batches = export_rows.batches(
         range(store.partitions),

@@ -50,7 +50,7 @@ def plan(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]
     _enter(store, planned)
     details = {"key": key, "dataset": planned.dataset, "ignoredColumns": list(planned.ignoredColumns)}
     parts = len(planned.chunks) + store.partitions
-    jobs.begin(store.table, job_id, parts, {**details, "segments": runs.versions_of(store, None, at)})
+    jobs.begin(store.table, job_id, parts, at, {**details, "segments": runs.versions_of(store, None, at)})
     item = {"jobId": job_id, "kind": "import", "dataset": planned.dataset}
     return {
         **item,

@@ -52,7 +52,7 @@ def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
     partitions = list(range(store.partitions)) if request.get("partitions") is None else request["partitions"]
     wanted = request.get("segmentIds")
     versions = versions_of(store, wanted, at)
-    jobs.begin(store.table, job_id, len(partitions), {"segments": versions})
+    jobs.begin(store.table, job_id, len(partitions), at, {"segments": versions})
     item = {"jobId": job_id, "kind": kind, "segmentIds": wanted, "now": request.get("now")}
     return {**item, "partitions": [{**item, "partition": partition} for partition in partitions]}
 

@@ -5,14 +5,14 @@ with `worker`. Clients are built on first use, never at import.
 """
 
 import functools
-import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -152,7 +152,7 @@ class Api:
     def post(
         self, path: str, permission: str = WRITE, status: int = 200
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a POST; it honours `Idempotency-Key`."""
+        """Declare a POST; one that changes something honours `Idempotency-Key`."""
         return self._route("POST", path, permission, status)
 
     def put(self, path: str, permission: str = WRITE) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -175,32 +175,40 @@ class Api:
         claims = _claims(event)
         if self.permission and self.permission not in _granted(claims):
             return _sent(_domain_problem(Forbidden(f"{self.operation} needs the permission {self.permission}")))
-        event = _with_encoded_path(event, self.path)
-        token = _header(event, "idempotency-key") if self.method == "POST" else None
-        if token is None:
-            return self._serve(event, context)
-        request = idempotency.Request(self.operation, _caller(claims), token[:200], _fingerprint(event))
+        token = _header(event, "idempotency-key") if self.is_repeatable else None
         try:
-            earlier = idempotency.begin(store().table, request)
+            event = _with_encoded_path(event, self.path)
+            if token is None:
+                return self.resolver.resolve(event, context)
+            return self._once(event, context, idempotency.request(self.operation, _caller(claims), token, _text(event)))
         except SegmentationError as error:
             return _sent(_domain_problem(error))
-        if earlier:
-            headers = {"Content-Type": "application/json", "Idempotent-Replay": "true"}
-            return {"statusCode": earlier.status, "headers": headers, "body": earlier.body, "isBase64Encoded": False}
-        answer = self._serve(event, context)
-        if answer["statusCode"] < 400:
-            idempotency.finish(store().table, request, idempotency.Answer(answer["statusCode"], answer["body"]))
-        else:
-            idempotency.abandon(store().table, request)
-        return answer
-
-    def _serve(self, event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-        try:
-            return self.resolver.resolve(event, context)
         except Exception:
             # The platform would answer 500 with an empty body and no trace of the request.
             logger.exception("unexpected error", extra={"operation": self.operation})
             return _sent(_problem(500, "Internal error", "The request failed unexpectedly; it was logged.", []))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a repetition with the same `Idempotency-Key` is answered from memory: POSTs that change something."""
+        return self.method == "POST" and self.permission != READ
+
+    def _once(self, event: dict[str, Any], context: "LambdaContext", request: idempotency.Request) -> dict[str, Any]:
+        table = store().table
+        earlier = idempotency.begin(table, request)
+        if earlier:
+            headers = {"Content-Type": "application/json", "Idempotent-Replay": "true"}
+            return {"statusCode": earlier.status, "headers": headers, "body": earlier.body, "isBase64Encoded": False}
+        try:
+            answer = self.resolver.resolve(event, context)
+        except Exception:
+            idempotency.abandon(table, request)
+            raise
+        if answer["statusCode"] < 400:
+            idempotency.finish(table, request, idempotency.Answer(answer["statusCode"], answer["body"]))
+        else:
+            idempotency.abandon(table, request)
+        return answer
 
     def _route(
         self, method: str, path: str, permission: str | None, status: int
@@ -274,22 +282,29 @@ def _header(event: Mapping[str, Any], name: str) -> str | None:
     return None
 
 
-def _fingerprint(event: Mapping[str, Any]) -> str:
-    text = f"{event.get('rawPath')}?{event.get('rawQueryString')}\n{event.get('body')}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _text(event: Mapping[str, Any]) -> str:
+    return f"{event.get('rawPath')}?{event.get('rawQueryString')}\n{event.get('body')}"
 
 
 def _with_encoded_path(event: dict[str, Any], path: str) -> dict[str, Any]:
-    """The event with its path parameters percent-encoded:
+    """The event with its path as the resolver needs it: every parameter percent-encoded.
 
-    API Gateway decodes them, and a decoded `/` would match no route.
+    The gateway decodes the path, all but `%25`, before it looks for a route; a customer id may then hold slashes.
     """
-    raw = path
-    for name, value in (event.get("pathParameters") or {}).items():
-        raw = raw.replace(f"{{{name}}}", quote(value, safe=""))
     context = event.get("requestContext", {})
+    found = _pattern(path).fullmatch(event["rawPath"].removeprefix(f"/{context.get('stage')}"))
+    raw = path
+    for name, value in (found.groupdict() if found else {}).items():
+        raw = raw.replace(f"{{{name}}}", quote(unquote(value), safe=""))
     http = {**context.get("http", {}), "path": raw}
     return {**event, "rawPath": raw, "requestContext": {**context, "stage": "$default", "http": http}}
+
+
+@functools.cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a decoded path of the route looks like."""
+    named = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))
+    return re.compile(named.replace("(?P<customerId>[^/]+)", "(?P<customerId>.+)"), re.DOTALL)
 
 
 def _strict_json(text: str) -> Any:

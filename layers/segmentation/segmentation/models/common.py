@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 MAX_ID_BYTES = 256
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 SEGMENT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
@@ -35,7 +36,11 @@ def check_customer_id(value: str) -> str:
 
 
 def _as_utc(value: datetime) -> datetime:
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    # Compared before it is converted: the first and last days that Python knows have no UTC.
+    if not FIRST_YEAR < aware.year < LAST_YEAR:
+        raise ValueError(f"{aware.isoformat()} is not between {FIRST_YEAR + 1} and {LAST_YEAR - 1}")
+    return aware.astimezone(UTC)
 
 
 def iso(instant: datetime) -> str:

@@ -2,10 +2,12 @@
 repeated.
 """
 
+import hashlib
+import re
 import time
 from dataclasses import dataclass
 
-from segmentation.errors import Conflict
+from segmentation.errors import Conflict, FieldError, InvalidInput
 from segmentation.store import keys
 from segmentation.store.table import ABSENT, ConditionFailed, Table
 
@@ -29,6 +31,14 @@ class Request:
     caller: str
     token: str
     fingerprint: str
+
+
+def request(operation: str, caller: str, token: str, body: str) -> Request:
+    """What was asked. Raises InvalidInput for a key that is empty, too long, or not printable ASCII."""
+    if not re.fullmatch(r"[!-~]{1,200}", token):
+        message = f"{token[:40]!r} is no Idempotency-Key; send 1 to 200 printable ASCII characters, such as a UUID"
+        raise InvalidInput(message, [FieldError("Idempotency-Key", message)])
+    return Request(operation, caller, token, hashlib.sha256(body.encode()).hexdigest())
 
 
 def begin(table: Table, request: Request, now: float | None = None) -> Answer | None:

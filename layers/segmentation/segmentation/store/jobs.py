@@ -74,12 +74,11 @@ def claim(table: Table, job_id: str, execution: str, at: datetime) -> bool:
     return True
 
 
-def begin(table: Table, job_id: str, total: int, details: Mapping[str, Any] | None = None) -> None:
-    """The job is planned: `total` parts are to be done, over all its steps."""
-    changes: dict[str, Any] = {"status": "running", "total": total}
-    if details:
-        changes["details"] = dict(details)
-    table.update(keys.job(job_id), set=changes)
+def begin(table: Table, job_id: str, total: int, at: datetime, details: Mapping[str, Any] | None = None) -> None:
+    """The job is planned: `total` parts are to be done, over all its steps. Adds to what is known of it."""
+    known = item(table, job_id)
+    changes: dict[str, Any] = {"status": "running", "total": total, "startedAt": known.get("startedAt") or iso(at)}
+    table.update(keys.job(job_id), set={**changes, "details": {**known.get("details", {}), **(details or {})}})
 
 
 def record_part(table: Table, job_id: str, step: str, number: int, counts: Mapping[str, int], expires_at: int) -> None:

@@ -5,7 +5,7 @@ a tombstone for a while, without index keys: it carries the cause of the exit to
 every reader.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -32,10 +32,10 @@ class Membership:
 
 @dataclass(frozen=True)
 class State:
-    """What the table says of a segment for some customers."""
+    """What the table says of a segment for some customers; includes come with their source (manual, import)."""
 
-    members: dict[Who, Membership] = field(default_factory=dict)
-    includes: frozenset[Who] = frozenset()
+    members: Mapping[Who, Membership] = field(default_factory=dict)
+    includes: Mapping[Who, str] = field(default_factory=dict)
     excludes: frozenset[Who] = frozenset()
 
 
@@ -190,15 +190,17 @@ def forget_customer(table: Table, customer_id: str, at: datetime, partitions: in
 
 def _state(items: Iterable[Item]) -> State:
     members: dict[Who, Membership] = {}
-    decided: dict[str, set[Who]] = {keys.INCLUDE_PREFIX: set(), keys.EXCLUDE_PREFIX: set()}
+    includes: dict[Who, str] = {}
+    excludes: set[Who] = set()
     for item in items:
         who = (item["customerId"], item.get("legalEntityId", ""))
-        prefix = item["SK"][: item["SK"].index("#") + 1]
-        if prefix in decided:
-            decided[prefix].add(who)
+        if item["SK"].startswith(keys.INCLUDE_PREFIX):
+            includes[who] = item["source"]
+        elif item["SK"].startswith(keys.EXCLUDE_PREFIX):
+            excludes.add(who)
         elif "leftAt" not in item:
             members[who] = _membership(item)
-    return State(members, frozenset(decided[keys.INCLUDE_PREFIX]), frozenset(decided[keys.EXCLUDE_PREFIX]))
+    return State(members, includes, frozenset(excludes))
 
 
 def _membership(item: Item) -> Membership:

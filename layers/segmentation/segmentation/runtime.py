@@ -134,6 +134,8 @@ class Api:
     ----------
     method, path : as in the template, `GET` and `/customers/{customerId}`.
     permission : what the token must carry, or None where no token is asked for.
+    is_repeatable : whether a repetition with the same `Idempotency-Key` is answered from memory: a POST that changes
+        something, by its permission or because it starts a job.
     """
 
     def __init__(self) -> None:
@@ -144,6 +146,7 @@ class Api:
         self.resolver.exception_handler(NotFoundError)(_route_problem)
         self.method = self.path = self.operation = ""
         self.permission: str | None = None
+        self.is_repeatable = False
 
     def get(self, path: str, permission: str | None = READ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a GET."""
@@ -188,11 +191,6 @@ class Api:
             logger.exception("unexpected error", extra={"operation": self.operation})
             return _sent(_problem(500, "Internal error", "The request failed unexpectedly; it was logged.", []))
 
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether a repetition with the same `Idempotency-Key` is answered from memory: POSTs that change something."""
-        return self.method == "POST" and self.permission != READ
-
     def _once(self, event: dict[str, Any], context: "LambdaContext", request: idempotency.Request) -> dict[str, Any]:
         table = store().table
         earlier = idempotency.begin(table, request)
@@ -214,6 +212,7 @@ class Api:
         self, method: str, path: str, permission: str | None, status: int
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         self.method, self.path, self.permission = method, path, permission
+        self.is_repeatable = method == "POST" and (permission != READ or status == HTTPStatus.ACCEPTED)
         rule = path.replace("{", "<").replace("}", ">")
 
         def declare(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -76,7 +76,7 @@ def document() -> Json:
                 add_schema(schemas, _schema_name(name), schema)
         for path, methods in part["paths"].items():
             for method, operation in methods.items():
-                paths.setdefault(path, {})[method] = _complete(operation, path, method, api.permission)
+                paths.setdefault(path, {})[method] = _complete(operation, path, method, api)
     return {
         "openapi": OPENAPI,
         "info": _info(),
@@ -139,8 +139,9 @@ def _info() -> Json:
     }
 
 
-def _complete(operation: Json, path: str, method: str, permission: str | None) -> Json:
+def _complete(operation: Json, path: str, method: str, api: Any) -> Json:
     """The operation with its permission, the headers that all of its kind take, and the responses that it can give."""
+    permission: str | None = api.permission
     complete = {**operation, "tags": [path.split("/")[1]]}
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     possible = _possible(operation, path, method, permission)
@@ -152,7 +153,7 @@ def _complete(operation: Json, path: str, method: str, permission: str | None) -
         complete["x-permission"] = permission
     complete["security"] = [{"token": [permission]}] if permission else []
     complete["responses"] = responses
-    if method == "post":
+    if api.is_repeatable:
         parameters.append(IDEMPOTENCY_KEY)
     if parameters:
         complete["parameters"] = parameters

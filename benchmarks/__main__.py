@@ -1,6 +1,5 @@
 """All benchmarks one after the other: `python -m benchmarks` writes docs/benchmarks.md, with the machine."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ BENCHMARKS = {
     "rules": "Rules: 50 segments of 5 conditions over a million customers",
     "features": "Features: ten million orders of a million customers",
     "imports": "Imports: a million order rows from CSV to staged Parquet",
+    "partition": "One partition of 200,000 customers through every step of a worker",
     "start": "Start of a function: a fresh process",
 }
 INTRODUCTION = """\
@@ -25,8 +25,7 @@ def output_of(name: str) -> str:
     """What a benchmark prints, shown when it is done."""
     print(f"== {name}", flush=True)
     command = [sys.executable, "-m", f"benchmarks.{name}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "layers" / "segmentation")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, flush=True)
     return done.stdout.strip()
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from segmentation import evaluation, partitions
 from segmentation.engine.analysis.measuring import measure
+from segmentation.errors import NotFound, TooBusy
 from segmentation.evaluation import Definitions, Members
 from segmentation.store import (
     catalogue,
@@ -103,7 +104,13 @@ def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | 
         staged = merge.take_staged(store.files, task.job_id, task.partition, dropped)
     for _ in range(_ATTEMPTS):
         previous = partitions.current(store, task.partition)
-        before = snapshot.read(store.files, previous)
+        try:
+            before = snapshot.read(store.files, previous)
+        except NotFound:
+            # Others moved the pointer and cleared the version that it named: read it again.
+            if partitions.current(store, task.partition) == previous:
+                raise
+            continue
         pending = customers.of_partition(store.table, task.partition)
         result = merge.merge(before, staged, pending, evaluation.instant(at))
         pointer = previous
@@ -122,7 +129,7 @@ def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | 
         elif previous and result.changed:
             _clear_old(store, task.partition, {pointer.version if pointer else "", previous.version})
         return result.snapshot, pointer
-    raise RuntimeError(f"partition {task.partition} is being changed by others all the time; try again")
+    raise TooBusy(f"partition {task.partition} is being changed by others all the time; try again")
 
 
 def _clear_old(store: Store, partition: int, keep: set[str]) -> None:

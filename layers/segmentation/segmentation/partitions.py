@@ -1,6 +1,6 @@
 """Customers of one partition as frames: the snapshot with what the API wrote since laid over it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segmentation.engine.frame import Frame
-from segmentation.errors import NotFound
+from segmentation.errors import NotFound, TooBusy
 from segmentation.evaluation import Definitions, FrameAt, instant
 from segmentation.store import customers, keys, merge, pointers, snapshot
 from segmentation.store.snapshot import Pointer, Snapshot
 from segmentation.store.snapshot_frame import frame
 from segmentation.store.store import Store
 
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,17 @@ def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYT
     for customer_id in ids:
         by_partition.setdefault(keys.partition_of(customer_id, store.partitions), []).append(customer_id)
     written = {profile.customer_id: profile for profile in customers.of_customers(store.table, ids)}
-    current = pointers.get(store.table, by_partition.keys(), store.partitions)
+    known = pointers.get(store.table, by_partition.keys(), store.partitions)
 
     def read(partition: int) -> Snapshot:
         wanted = by_partition[partition]
-        part = snapshot.read_customers(
-            store.files, current.get(partition), wanted, attributes=columns.attributes, events=columns.events
+        part = _following(
+            store,
+            partition,
+            lambda pointer: snapshot.read_customers(
+                store.files, pointer, wanted, attributes=columns.attributes, events=columns.events
+            ),
+            known.get(partition),
         )
         return merge.overlay(part, [written[customer_id] for customer_id in wanted if customer_id in written], _now())
 
@@ -106,17 +111,31 @@ def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYT
 
 
 def _read(store: Store, partition: int, columns: Columns) -> Snapshot:
-    for attempt in range(_ATTEMPTS):
-        pointer = pointers.get(store.table, [partition], store.partitions).get(partition)
+    read = _following(
+        store,
+        partition,
+        lambda pointer: snapshot.read(store.files, pointer, attributes=columns.attributes, events=columns.events),
+        current(store, partition),
+    )
+    return merge.overlay(read, customers.of_partition(store.table, partition), _now())
+
+
+def _following(
+    store: Store, partition: int, read: Callable[[Pointer | None], Snapshot], pointer: Pointer | None
+) -> Snapshot:
+    """What `read` finds under the pointer.
+
+    Where the version that it names was cleared away meanwhile, the pointer is read again.
+    """
+    for _ in range(_ATTEMPTS):
         try:
-            read = snapshot.read(store.files, pointer, attributes=columns.attributes, events=columns.events)
+            return read(pointer)
         except NotFound:
-            # The pointer moved on and the version it named was cleared away: read the pointer again.
-            if attempt + 1 == _ATTEMPTS:
+            moved = current(store, partition)
+            if moved == pointer:
                 raise
-            continue
-        return merge.overlay(read, customers.of_partition(store.table, partition), _now())
-    raise AssertionError("unreachable")
+            pointer = moved
+    raise TooBusy(f"partition {partition} is being changed all the time; try again")
 
 
 def _joined(parts: Sequence[Snapshot]) -> Snapshot:

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from segmentation.errors import InvalidFile, NotFound
 
 PART_BYTES = 8 * 2**20
-_MISSING = {"NoSuchKey", "404", "NoSuchVersion"}
+_MISSING = {"NoSuchKey", "404", "NoSuchVersion", "AccessDenied", "403"}
+"""Who may not list a bucket is told that an object that is not there is forbidden."""
 _CHANGED = {"PreconditionFailed", "412"}
 
 

@@ -370,6 +370,18 @@ def test_lists_of_segments_and_members_have_pages(shop: Service) -> None:
     assert sorted(seen) == ["c0", "c1", "c2", "c3"]
 
 
+def test_what_cannot_be_counted_in_time_is_counted_by_the_run(shop: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authoring, "PATIENCE_SECONDS", -1)
+    with pytest.raises(TooBusy, match="create the segment"):
+        authoring.preview(shop.store, PreviewSegment(criteria=GERMANS), shop.now)
+    created = create(shop)
+    assert created.customerCount == 0
+    assert "the count comes with" in (created.statusReason or "")
+    shop.settle()
+    found = segments.get(shop.store, "germans", shop.now)
+    assert (found.customerCount, found.status, found.statusReason) == (4, "active", None)
+
+
 def test_the_analysis_says_what_the_last_evaluation_measured(shop: Service) -> None:
     create(shop)
     shop.settle()

@@ -1,5 +1,6 @@
 """Writing segments: create, update and preview. All three compile the rule and count exactly, over every partition."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import numpy as np
 from segmentation import evaluation, partitions, runs
 from segmentation.engine import criteria
 from segmentation.engine.catalogue import Catalogue
-from segmentation.errors import FieldError, InvalidInput
+from segmentation.errors import FieldError, InvalidInput, TooBusy
 from segmentation.evaluation import Definition, Definitions, Members
 from segmentation.models.segments import (
     ConditionCount,
@@ -25,6 +26,9 @@ from segmentation.segments import new_id, version_of
 from segmentation.store import catalogue, jobs, memberships
 from segmentation.store import segments as stored
 from segmentation.store.store import Store
+
+PATIENCE_SECONDS = 20
+"""The gateway gives up after 30 seconds; what cannot be counted by then is counted by the run."""
 
 _REQUIRED = ("segmentName", "criteria", "site", "timeZone", "active")
 _EVALUATED = {"criteria", "timeZone", "active", "validity", "now"}
@@ -98,7 +102,12 @@ def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
     definitions = _definitions(store, trial, at)
     target = definitions[trial.segmentId]
     tally = _Tally([], [])
+    until = time.monotonic() + PATIENCE_SECONDS
     for partition, frame_at in partitions.each(store, partitions.columns_of(definitions)):
+        if time.monotonic() > until:
+            raise TooBusy(
+                f"only {tally.total} customers were counted in {PATIENCE_SECONDS} s; create the segment: its run counts"
+            )
         found = _members(store, definitions, partition, frame_at)
         mask, frame = found[trial.segmentId].mask, frame_at(target.now)
         tally.add(frame.ids, mask, request.sampleSize)
@@ -153,12 +162,16 @@ def _checked(store: Store, segment: Segment, at: datetime) -> Segment:
         raise InvalidInput(message, [FieldError("criteria", message)])
     definitions = _definitions(store, segment, at)
     target = definitions[segment.segmentId]
-    count = 0
+    count, reason = 0, None
     if target.open and (target.rule or segment.version > 1):
+        until = time.monotonic() + PATIENCE_SECONDS
         for partition, frame_at in partitions.each(store, partitions.columns_of(definitions)):
+            if time.monotonic() > until:
+                count, reason = 0, f"too many customers to count them at once: the count comes with {segment.jobId}"
+                break
             count += int(_members(store, definitions, partition, frame_at)[segment.segmentId].mask.sum())
     canonical = target.rule.criteria if target.rule else []
-    return segment.model_copy(update={"criteria": canonical, "customerCount": count})
+    return segment.model_copy(update={"criteria": canonical, "customerCount": count, "statusReason": reason})
 
 
 def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Definition]:

@@ -32,6 +32,7 @@ def create(table: Table, segment: Segment) -> None:
                         "customerCount": 0,
                         "matchedCount": segment.customerCount,
                         "jobId": segment.jobId,
+                        "statusReason": segment.statusReason,
                     },
                     ABSENT,
                 ),
@@ -86,7 +87,7 @@ def update(table: Table, segment: Segment, expected: int, evaluate: bool) -> Non
     if evaluate:
         changes |= {
             "state": "evaluating",
-            "statusReason": None,
+            "statusReason": segment.statusReason,
             "jobId": segment.jobId,
             "matchedCount": segment.customerCount,
         }

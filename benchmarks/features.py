@@ -1,4 +1,4 @@
-"""Orders to features, side by side: `python benchmarks/features.py [orders] [customers]`.
+"""Orders to features, side by side: `python -m benchmarks.features [orders] [customers]`.
 
 Every contestant gets the same rows in its own layout and one thread, and answers per customer: number of orders with a
 positive amount, their sum, the sum of returns, first and last purchase, whole days since the last. Results are compared
@@ -258,5 +258,5 @@ if __name__ == "__main__":
     # Libraries read the number of threads when they are loaded.
     if os.environ.get("POLARS_MAX_THREADS") != "1":
         os.environ |= {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.features", *sys.argv[1:]])
     main()

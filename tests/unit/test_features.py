@@ -90,6 +90,12 @@ def test_what_needs_a_purchase_is_missing_without_one() -> None:
     assert dates(computed, "lastReturnAt")[2] == at("2024-02-01")
 
 
+def test_customers_without_lines_behind_the_last_buyer_take_nothing_from_it() -> None:
+    computed = compute(lines([0, 1, 3, 3, 3], ["2024-01-01"] * 3, [1.0, 2.0, 4.0], quantities=[1, 1, 1]))
+    assert numbers(computed, "grossSpent") == [1, 6, 0, 0]
+    assert numbers(computed, "unitsBought") == [1, 2, 0, 0]
+
+
 def test_every_feature_of_the_catalogue_is_computed_with_its_kind() -> None:
     computed = compute(SHOP)
     assert computed.keys() == FEATURES.keys()

@@ -211,10 +211,10 @@ def _numbers(table: EventTable, name: str) -> Floats:
 
 def _sums(block: EventTable, values: Floats) -> Floats:
     """Sum of a value per customer. No difference of running sums: its rounding would leak between customers."""
-    customers = len(block.offsets) - 1
-    if not len(values):
-        return np.zeros(customers)
-    sums: Floats = np.add.reduceat(values, np.minimum(block.offsets[:-1], len(values) - 1))
+    sums: Floats = np.zeros(len(block.offsets) - 1)
+    # Customers behind the last line begin where there is none, which `reduceat` refuses.
+    begun = int(np.searchsorted(block.offsets[:-1], len(values)))
+    np.add.reduceat(values, block.offsets[:begun], out=sums[:begun])
     sums[block.offsets[1:] == block.offsets[:-1]] = 0.0
     # Adding zero makes 0.0 of a sum of nothing but -0.0.
     sums += 0.0

@@ -9,7 +9,7 @@ from segmentation.runtime import now, store, worker
 @worker
 def evaluate_partition(event: dict[str, Any]) -> dict[str, int]:
     """Bring one partition up to date."""
-    return partition_runs.evaluate(store(), partition_runs.Task.of(event), now())
+    return partition_runs.work(store(), event, now())
 
 
 handler = evaluate_partition

@@ -146,7 +146,7 @@ class Service:
         return import_jobs.chunk(self.store, item["jobId"], item["chunk"], self.now)
 
     def evaluate_partition(self, item: dict[str, Any]) -> Any:
-        return partition_runs.evaluate(self.store, partition_runs.Task.of(item), self.now)
+        return partition_runs.work(self.store, item, self.now)
 
     def records(self) -> list[dict[str, Any]]:
         """All records of the table's stream so far, as Lambda receives them."""

@@ -38,6 +38,7 @@ class _Asked:
     found: Mapping[str, Members]
     state: State
     errors: tuple[str, ...]
+    count: int
 
 
 def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime) -> AssignResult:
@@ -61,7 +62,7 @@ def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime
             decisions.append(Decision(segment_id, excluded, keys.EXCLUDE_PREFIX, False))
             state = replace(state, excludes=state.excludes - {excluded})
     _settle(store, asked, decisions, state, at)
-    return _result(request, errors)
+    return _result(asked, errors)
 
 
 def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) -> AssignResult:
@@ -80,14 +81,14 @@ def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) 
         if who in state.includes:
             decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, False))
             state = replace(state, includes={other: s for other, s in state.includes.items() if other != who})
-        elif not matched[row] and who not in state.members:
+        elif who not in state.members and (entity or not matched[row]):
             errors.append(f"{customer_id}: is not a member of {segment_id}{_of_entity(entity)}")
             continue
         if matched[row] and not entity and who not in state.excludes:
             decisions.append(Decision(segment_id, who, keys.EXCLUDE_PREFIX, True))
             state = replace(state, excludes=state.excludes | {who})
     _settle(store, asked, decisions, state, at)
-    return _result(request, errors)
+    return _result(asked, errors)
 
 
 def explain(store: Store, segment_id: str, customer_id: str, now: datetime | None, at: datetime) -> Explanation:
@@ -129,6 +130,7 @@ def _load(store: Store, segment_id: str, request: CustomerIds, at: datetime, now
         except ValueError as error:
             errors.append(f"{given[:80]}: {error}")
     definitions = _definitions(store, segment, at)
+    ids = list(dict.fromkeys(ids))
     frame_at = partitions.load_customers(store, ids, partitions.columns_of(definitions))
     definition = definitions[segment_id]
     frame = frame_at(definition.now)
@@ -139,7 +141,7 @@ def _load(store: Store, segment_id: str, request: CustomerIds, at: datetime, now
     errors += [
         f"{customer_id}: there is no such customer" for customer_id in ids if frame.position(customer_id) is None
     ]
-    return _Asked(definition, frame, found, states[segment_id], tuple(errors))
+    return _Asked(definition, frame, found, states[segment_id], tuple(errors), len(errors) + frame.size)
 
 
 def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Definition]:
@@ -194,6 +196,5 @@ def _of_entity(entity: str) -> str:
     return f" for the legal entity {entity}" if entity else ""
 
 
-def _result(request: CustomerIds, errors: list[str]) -> AssignResult:
-    asked = len(dict.fromkeys(request.customerIds))
-    return AssignResult(successCount=asked - len(errors), failedCount=len(errors), errors=errors)
+def _result(asked: _Asked, errors: list[str]) -> AssignResult:
+    return AssignResult(successCount=asked.count - len(errors), failedCount=len(errors), errors=errors)

@@ -23,7 +23,7 @@ def list_attributes(store: Store) -> AttributeList:
     One list, no pages: it is bounded.
     """
     found = catalogue.items(store.table)
-    measured = {item["name"]: item["statistics"] for item in found if item.get("feature")}
+    measured = {item["name"]: catalogue.statistics_of(item) for item in found if item.get("feature")}
     items = [_attribute(name, kind, "feature", measured.get(name)) for name, kind in FEATURES.items()]
     items += [
         Attribute(name=name, kind=kind.value, source="event", event=event)
@@ -32,7 +32,7 @@ def list_attributes(store: Store) -> AttributeList:
     ]
     for item in (item for item in found if not item.get("feature")):
         source = "event" if "event" in item else "attribute"
-        items.append(_attribute(item["name"], item["kind"], source, item.get("statistics"), item.get("event")))
+        items.append(_attribute(item["name"], item["kind"], source, catalogue.statistics_of(item), item.get("event")))
     return AttributeList(items=items)
 
 

@@ -13,7 +13,7 @@ from segmentation import evaluation, partitions, runs
 from segmentation.engine import criteria
 from segmentation.engine.catalogue import Catalogue
 from segmentation.errors import FieldError, InvalidInput, TooBusy
-from segmentation.evaluation import Definition, Definitions, Members
+from segmentation.evaluation import Definition
 from segmentation.models.segments import (
     ConditionCount,
     CreateSegment,
@@ -32,8 +32,6 @@ PATIENCE_SECONDS = 20
 
 _REQUIRED = ("segmentName", "criteria", "site", "timeZone", "active")
 _EVALUATED = {"criteria", "timeZone", "active", "validity", "now"}
-_PREVIEW_ID = "the rule"
-"""Id of a rule that is only tried: no segment can have it."""
 
 
 def create(store: Store, request: CreateSegment, at: datetime) -> Segment:
@@ -70,7 +68,10 @@ def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | N
     for name in _REQUIRED:
         if name in sent and sent[name] is None:
             raise InvalidInput(f"{name} cannot be removed", [FieldError(name, f"{name} cannot be removed")])
-    evaluate = any(name in _EVALUATED and sent[name] != getattr(current, name) for name in sent)
+    # A first evaluation that is still going would not count for the new version: that needs one of its own.
+    evaluate = current.status == "evaluating" or any(
+        name in _EVALUATED and sent[name] != getattr(current, name) for name in sent
+    )
     changed = current.model_copy(update={**sent, "version": current.version + 1, "updatedAt": at})
     if evaluate:
         changed = _checked(store, changed.model_copy(update={"jobId": jobs.new_id("run")}), at)
@@ -87,7 +88,7 @@ def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
     """
     compared = stored.get(store.table, request.segmentId, at) if request.segmentId else None
     trial = Segment(
-        segmentId=request.segmentId or _PREVIEW_ID,
+        segmentId=request.segmentId or partitions.NEW,
         segmentName="preview",
         customerCount=0,
         status="evaluating",
@@ -108,7 +109,7 @@ def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
             raise TooBusy(
                 f"only {tally.total} customers were counted in {PATIENCE_SECONDS} s; create the segment: its run counts"
             )
-        found = _members(store, definitions, partition, frame_at)
+        found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
         mask, frame = found[trial.segmentId].mask, frame_at(target.now)
         tally.add(frame.ids, mask, request.sampleSize)
         if target.rule:
@@ -169,7 +170,11 @@ def _checked(store: Store, segment: Segment, at: datetime) -> Segment:
             if time.monotonic() > until:
                 count, reason = 0, f"too many customers to count them at once: the count comes with {segment.jobId}"
                 break
-            count += int(_members(store, definitions, partition, frame_at)[segment.segmentId].mask.sum())
+            count += int(
+                evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))[
+                    segment.segmentId
+                ].mask.sum()
+            )
     canonical = target.rule.criteria if target.rule else []
     return segment.model_copy(update={"criteria": canonical, "customerCount": count, "statusReason": reason})
 
@@ -188,21 +193,6 @@ def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Defi
 def _with(known: Catalogue, segment: Segment) -> Catalogue:
     """The catalogue in which the others' rules are read: they may refer to the segment itself."""
     return Catalogue(known.attributes, known.events, known.segments | {segment.segmentId})
-
-
-def _members(
-    store: Store, definitions: Definitions, partition: int, frame_at: evaluation.FrameAt
-) -> dict[str, Members]:
-    """Who is in each segment, by rules and decisions; paused segments stay as the table has them."""
-
-    def state_of(segment_id: str) -> memberships.State:
-        if segment_id == _PREVIEW_ID:
-            return memberships.State()
-        if definitions[segment_id].paused:
-            return memberships.state_of_partition(store.table, segment_id, partition)
-        return memberships.decisions_of_partition(store.table, segment_id, partition)
-
-    return evaluation.members(definitions, frame_at, state_of)
 
 
 def _check_time_zone(name: str) -> None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from segmentation.errors import TooBusy
-from segmentation.store import keys
+from segmentation.store import history, keys
 from segmentation.store.events import Event
 from segmentation.store.store import Store
 from segmentation.store.table import Condition, ConditionFailed, Item, Table, unmarshal_item
 
 _ATTEMPTS = 6
-_GONE = Condition("attribute_exists(PK)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,9 @@ def record(store: Store, records: Iterable[Mapping[str, Any]]) -> int:
     # A person who was erased leaves no trace of having left.
     items = {(i["PK"], i["SK"]): i for i in map(_history, changes) if i["cause"] != "erasure"}
     store.table.batch_write(items.values())
+    # What the stream brought after the erasure itself is erased as well.
+    for customer_id in {change.item["customerId"] for change in changes if change.item["cause"] == "erasure"}:
+        history.forget(store.table, customer_id)
     counted: dict[tuple[str, int], list[Change]] = {}
     for change in changes:
         counted.setdefault((change.segment_id, change.partition), []).append(change)
@@ -107,6 +109,7 @@ def _count(table: Table, segment_id: str, partition: int, changes: list[Change])
             return
         delta = sum(1 if change.entered else -1 for change in changes)
         first, last = changes[0].sequence, changes[-1].sequence
+        current = Condition("createdAt <= :time", {":time": changes[0].time})
         fresh = Condition("attribute_not_exists(appliedThrough) OR appliedThrough < :first", {":first": first})
         try:
             table.transact(
@@ -117,13 +120,16 @@ def _count(table: Table, segment_id: str, partition: int, changes: list[Change])
                         add={"members": delta},
                         condition=fresh,
                     ),
-                    table.update_action(keys.segment(segment_id), add={"customerCount": delta}, condition=_GONE),
+                    table.update_action(keys.segment(segment_id), add={"customerCount": delta}, condition=current),
                 ]
             )
         except ConditionFailed as failure:
             counter, segment = failure.reasons
             if segment == "ConditionalCheckFailed":
-                return
+                # The segment is gone, or another one has its id now: what happened before that is not its own.
+                created = (table.get(keys.segment(segment_id), consistent=True) or {}).get("createdAt")
+                changes = [change for change in changes if created and change.time >= created]
+                continue
             if counter == "ConditionalCheckFailed":
                 applied = (table.get(keys.count(segment_id, partition), consistent=True) or {}).get("appliedThrough", 0)
                 changes = [change for change in changes if change.sequence > applied]

@@ -21,7 +21,7 @@ from segmentation.errors import FieldError, InvalidInput, NotFound
 from segmentation.members import customer_segment
 from segmentation.models.common import iso
 from segmentation.models.customers import Customer, Erased, PutCustomer
-from segmentation.store import catalogue, customers, jobs, keys, memberships, segments
+from segmentation.store import catalogue, customers, history, jobs, keys, memberships, segments
 from segmentation.store.memberships import State
 from segmentation.store.reading.datasets import attribute_name
 from segmentation.store.store import Store
@@ -31,7 +31,10 @@ def put(store: Store, customer_id: str, request: PutCustomer, at: datetime) -> C
     """Replace a customer's attributes and bring the customer's segments up to date. Raises InvalidInput."""
     known = catalogue.load(store.table)
     attributes, new = _checked(request.attributes, known.attributes)
-    catalogue.add_attributes(store.table, new)
+    if new:
+        catalogue.add_attributes(store.table, new)
+        # Somebody else may have been faster, with another kind.
+        attributes, _ = _checked(request.attributes, catalogue.load(store.table).attributes)
     customers.put(store.table, customer_id, attributes, at, store.partitions)
     frame_at = partitions.load_customers(store, [customer_id])
     _refresh(store, customer_id, frame_at, at)
@@ -55,7 +58,7 @@ def erase(store: Store, customer_id: str, at: datetime) -> Erased:
     job_id = jobs.new_id("erasure")
     customers.put(store.table, customer_id, None, at, store.partitions)
     memberships.forget_customer(store.table, customer_id, at, store.partitions, job_id)
-    customers.forget_history(store.table, customer_id)
+    history.forget(store.table, customer_id)
     partition = keys.partition_of(customer_id, store.partitions)
     runs.begin(store, at, partitions=[partition], kind="erasure", job_id=job_id)
     return Erased(customerId=customer_id, jobId=job_id)

@@ -119,7 +119,8 @@ def _claim(table: Table, job_id: str, found: Mapping[str, Any], at: datetime) ->
     """Take the job unless it is done or another delivery's execution has it."""
     if jobs.item(table, job_id)["status"] == "succeeded":
         return False
-    return jobs.claim(table, job_id, str(found.get("sequencer") or found.get("version-id") or found["key"]), at)
+    delivery = str(found.get("sequencer") or found.get("version-id") or found["key"])
+    return jobs.claim(table, job_id, delivery, delivery, at)
 
 
 def _details(request: CreateExport) -> dict[str, Any]:

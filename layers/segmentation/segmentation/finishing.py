@@ -31,7 +31,8 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
     elif everywhere:
         _say_why_still_evaluating(store, job_id, failure, at)
     if failure is None and everywhere:
-        for segment_id in segments.deleting(store.table):
+        # Those that were marked while the run was under way may have members in partitions that it had passed.
+        for segment_id in jobs.item(store.table, job_id)["details"].get("deleting", []):
             segments.remove(store.table, segment_id)
     return close(store, job_id, at, failure)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from segmentation import finishing, imports, runs
 from segmentation.engine.catalogue import ORDER_FIELDS, Kind
+from segmentation.errors import NotFound, TooBusy
 from segmentation.models.imports import ImportPlan
 from segmentation.store import catalogue, jobs, keys
 from segmentation.store.reading import rejects
@@ -27,8 +28,12 @@ def job_id_of(found: Mapping[str, Any]) -> str:
     announced = _ANNOUNCED.search(found["key"])
     if announced:
         return announced[1]
-    version = found.get("version-id") or f"{found.get('etag')}-{found.get('sequencer')}"
+    version = _version_of(found)
     return f"import-{hashlib.sha256(f'{found["key"]}\n{version}'.encode()).hexdigest()[:20]}"
+
+
+def _version_of(found: Mapping[str, Any]) -> str:
+    return str(found.get("version-id") or f"{found.get('etag')}-{found.get('sequencer')}")
 
 
 def plan(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -40,11 +45,15 @@ def plan(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]
     """
     found = event["event"]["detail"]["object"]
     key = found["key"]
-    if key.endswith(keys.MAPPING_SUFFIX):
+    # Mappings are read with their file; a key that ends in a slash is what consoles make of a new folder.
+    if key.endswith((keys.MAPPING_SUFFIX, "/")):
         return {"skip": True}
     job_id = job_id_of(found)
     jobs.create(store.table, job_id, "import", at, details={"key": key})
-    if not jobs.claim(store.table, job_id, event["execution"], at):
+    version = _version_of(found)
+    if not jobs.claim(store.table, job_id, event["execution"], version, at):
+        if jobs.item(store.table, job_id).get("version") != version:
+            raise TooBusy(f"{key!r} was uploaded again while it is imported; the new version waits")
         return {"skip": True, "jobId": job_id}
     planned = imports.plan_import(store, job_id, key, _known(store, key), at)
     _enter(store, planned)
@@ -107,10 +116,19 @@ def _join_rejects(store: Store, job_id: str) -> dict[str, str]:
     """The reject files of all chunks as one; the link to it, if there is any."""
     parts = list(store.files.list(f"{keys.rejects(job_id).removesuffix('.csv')}/"))
     if not parts:
-        return {}
+        # A repeated last step finds them joined.
+        return {"rejects": keys.rejects(job_id)} if _exists(store, keys.rejects(job_id)) else {}
     with store.files.put_stream(keys.rejects(job_id), "text/csv; charset=utf-8") as sink:
         sink.write(rejects.HEADER)
         for part in parts:
             sink.write(store.files.get(part))
     store.files.delete(parts)
     return {"rejects": keys.rejects(job_id)}
+
+
+def _exists(store: Store, key: str) -> bool:
+    try:
+        store.files.head(key)
+    except NotFound:
+        return False
+    return True

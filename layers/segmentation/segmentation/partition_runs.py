@@ -6,6 +6,7 @@ end.
 
 import gzip
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,9 +52,9 @@ class Task:
     now: datetime | None = None
 
     @staticmethod
-    def of(event: Mapping[str, Any]) -> "Task":
-        named = event.get("segmentIds")
-        now = event.get("now")
+    def of(event: Mapping[str, Any], details: Mapping[str, Any]) -> "Task":
+        """The task of a state machine's item, and the details of its job, where everything that may be long is kept."""
+        named, now = details.get("segmentIds"), details.get("now")
         return Task(
             event["jobId"],
             event["partition"],
@@ -62,6 +63,11 @@ class Task:
             tuple(named) if named is not None else None,
             datetime.fromisoformat(now) if now else None,
         )
+
+
+def work(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]:
+    """What the state machine's item asks for. Raises NotFound if its job is gone."""
+    return evaluate(store, Task.of(event, jobs.item(store.table, event["jobId"])["details"]), at)
 
 
 def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
@@ -76,9 +82,9 @@ def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
         counts["customers"] = merged.customers.num_rows
         for name, number in _evaluate(store, task, merged, at).items():
             counts[name] += number
-        # Somebody else may have moved the partition while this worker wrote: then its memberships may be older than the
-        # truth.
-        if partitions.current(store, task.partition) == pointer:
+        # What others wrote meanwhile, files or profiles, may have been overwritten with an older truth: look again.
+        moved = partitions.current(store, task.partition) != pointer
+        if not moved and not customers.of_partition(store.table, task.partition):
             break
     expires_at = int(at.timestamp()) + jobs.KEEP_SECONDS
     jobs.record_part(store.table, task.job_id, EVALUATE, task.partition, counts, expires_at)
@@ -115,7 +121,7 @@ def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | 
         result = merge.merge(before, staged, pending, evaluation.instant(at))
         pointer = previous
         if result.changed:
-            version = f"{int(previous.version.split('-')[0]) + 1 if previous else 1:08d}-{jobs.new_id('v')[2:10]}"
+            version = f"{_number(previous.version) + 1 if previous else 1:08d}-{secrets.token_hex(4)}"
             pointer = snapshot.write(store.files, task.partition, version, result.snapshot)
             if not pointers.move(store.table, pointer, previous, store.partitions):
                 store.files.delete(store.files.list(f"{keys.snapshot_prefix(task.partition)}{version}/"))
@@ -123,37 +129,53 @@ def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | 
         for profile in pending:
             customers.merged(store.table, profile)
         if pointer and (task.kind == "erasure" or any(profile.attributes is None for profile in pending)):
-            store.files.purge(
-                keys.snapshot_prefix(task.partition), keep=f"{keys.snapshot_prefix(task.partition)}{pointer.version}/"
-            )
+            _purge(store, pointer)
         elif previous and result.changed:
-            _clear_old(store, task.partition, {pointer.version if pointer else "", previous.version})
+            _clear_before(store, previous)
         return result.snapshot, pointer
     raise TooBusy(f"partition {task.partition} is being changed by others all the time; try again")
 
 
-def _clear_old(store: Store, partition: int, keep: set[str]) -> None:
-    """Delete versions before the previous one: a reader that began a moment ago may still need that."""
-    prefix = keys.snapshot_prefix(partition)
-    store.files.delete(
-        key for key in list(store.files.list(prefix)) if key.removeprefix(prefix).split("/")[0] not in keep
-    )
+def _clear_before(store: Store, previous: Pointer) -> None:
+    """Delete versions before the previous one: a reader that began a moment ago may still need that.
+
+    Versions are numbered. Those after it are left alone: another worker may be writing one that no pointer names yet.
+    """
+    prefix, oldest = keys.snapshot_prefix(previous.partition), _number(previous.version)
+    store.files.delete([key for key in store.files.list(prefix) if _number(key.removeprefix(prefix)) < oldest])
+
+
+def _purge(store: Store, pointer: Pointer) -> None:
+    """Delete all traces of versions before the current one: they hold a person who was erased."""
+    prefix, current = keys.snapshot_prefix(pointer.partition), _number(pointer.version)
+
+    def is_doomed(key: str) -> bool:
+        is_current = key.startswith(f"{prefix}{pointer.version}/")
+        return _number(key.removeprefix(prefix)) <= current and not is_current
+
+    store.files.purge(prefix, is_doomed)
+
+
+def _number(version: str) -> int:
+    """Versions are `<number>-<random>`; each is one more than the one that it was made from."""
+    return int(version.split("-")[0])
 
 
 def _evaluate(store: Store, task: Task, merged: Snapshot, at: datetime) -> dict[str, int]:
     now = task.now or at
     known = list(segments.all_segments(store.table, at))
     definitions = evaluation.define(known, catalogue.load(store.table, [s.segmentId for s in known]), now)
-    states = {s: memberships.state_of_partition(store.table, s, task.partition) for s in definitions}
     frame_at = partitions.frame_at(merged)
-    found = evaluation.members(definitions, frame_at, states.__getitem__)
+    found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, task.partition))
     cause = {IMPORT: "import", "erasure": "erasure"}.get(task.kind, "run")
     counts = {"entered": 0, "left": 0}
     for segment_id, definition in definitions.items():
         if task.segment_ids is not None and segment_id not in task.segment_ids:
             continue
+        # One segment's members at a time: those of all segments together would not fit a worker.
+        state = memberships.state_of_partition(store.table, segment_id, task.partition)
         frame = frame_at(definition.now)
-        changes = evaluation.changes(definition, frame, found[segment_id], states[segment_id], cause, task.job_id)
+        changes = evaluation.changes(definition, frame, found[segment_id], state, cause, task.job_id)
         memberships.write(store.table, changes, at, store.partitions)
         counts["entered"] += sum(change.entered for change in changes)
         counts["left"] += sum(not change.entered for change in changes)

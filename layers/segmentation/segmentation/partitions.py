@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from segmentation.engine.frame import Frame
 from segmentation.errors import NotFound, TooBusy
-from segmentation.evaluation import Definitions, FrameAt, instant
-from segmentation.store import customers, keys, merge, pointers, snapshot
+from segmentation.evaluation import Definitions, FrameAt, StateOf, instant
+from segmentation.store import customers, keys, memberships, merge, pointers, snapshot
+from segmentation.store.memberships import State
 from segmentation.store.snapshot import Pointer, Snapshot
 from segmentation.store.snapshot_frame import frame
 from segmentation.store.store import Store
@@ -32,6 +33,9 @@ class Columns:
 
 
 EVERYTHING = Columns()
+
+NEW = "the rule"
+"""Id of a rule that is only tried: no segment can have it, and nobody has decided anything about it."""
 
 _DATE_BEHIND = {"recencyDays": "lastOrderAt", "tenureDays": "firstOrderAt"}
 """A feature that grows with time comes with the date that it is counted from."""
@@ -71,6 +75,19 @@ def each(store: Store, columns: Columns) -> Iterator[tuple[int, FrameAt]]:
             if partition + 1 < store.partitions:
                 fetched = ahead.submit(_read, store, partition + 1, columns)
             yield partition, frame_at(current)
+
+
+def decisions(store: Store, definitions: Definitions, partition: int) -> StateOf:
+    """What people decided in a partition, by segment; a paused segment comes with its members, which stay."""
+
+    def state_of(segment_id: str) -> State:
+        if segment_id == NEW:
+            return State()
+        if definitions[segment_id].paused:
+            return memberships.state_of_partition(store.table, segment_id, partition)
+        return memberships.decisions_of_partition(store.table, segment_id, partition)
+
+    return state_of
 
 
 def frame_at(read: Snapshot) -> FrameAt:

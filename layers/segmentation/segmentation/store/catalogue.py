@@ -2,6 +2,7 @@
 them.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ def put_statistics(table: Table, statistics: Mapping[str, Any], at: str) -> None
     """Keep what a run measured of the attributes that the catalogue has, and of the features."""
     for item in items(table):
         if "event" not in item and item["name"] in statistics and not item.get("feature"):
-            measured = {"statistics": statistics[item["name"]], "measuredAt": at}
+            measured = {"statistics": _text(statistics[item["name"]]), "measuredAt": at}
             table.update({"PK": item["PK"], "SK": item["SK"]}, set=measured)
     table.batch_write(
         {
@@ -69,12 +70,22 @@ def put_statistics(table: Table, statistics: Mapping[str, Any], at: str) -> None
             "name": name,
             "kind": kind.value,
             "feature": True,
-            "statistics": statistics[name],
+            "statistics": _text(statistics[name]),
             "measuredAt": at,
         }
         for name, kind in FEATURES.items()
         if name in statistics
     )
+
+
+def statistics_of(item: Item) -> Any:
+    """What a run measured of an attribute or feature; None before the first one."""
+    return json.loads(item["statistics"]) if "statistics" in item else None
+
+
+def _text(statistics: Any) -> str:
+    """As text: numbers of data may lie outside what the table's own numbers can hold."""
+    return json.dumps(statistics, separators=(",", ":"), ensure_ascii=False)
 
 
 def _add(table: Table, item: Item) -> None:

@@ -56,12 +56,6 @@ def merged(table: Table, profile: PendingProfile) -> None:
         return
 
 
-def forget_history(table: Table, customer_id: str) -> None:
-    """Remove the history of a person."""
-    pk = keys.history_prefix(customer_id)
-    table.batch_write(deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in table.query(pk, "HISTORY#")])
-
-
 def _pending(item: Item) -> PendingProfile:
     text = item.get("attributes")
     attributes = None if text is None else {name: _untagged(value) for name, value in json.loads(text).items()}

@@ -1,14 +1,15 @@
 """The S3 bucket: bytes and streams by key. It knows nothing of what the files hold."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from botocore.exceptions import ClientError
 
-from segmentation.errors import InvalidFile, NotFound
+from segmentation.errors import InvalidFile, NotFound, TooBusy
 
 PART_BYTES = 8 * 2**20
 _MISSING = {"NoSuchKey", "404", "NoSuchVersion", "AccessDenied", "403"}
@@ -84,22 +85,19 @@ class Files:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; keys that are not there are no error."""
-        pending = [{"Key": key} for key in keys]
-        for begin in range(0, len(pending), 1000):
-            self._client.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": pending[begin : begin + 1000], "Quiet": True}
-            )
+        for batch in batched(keys, 1000, strict=False):
+            self._delete([{"Key": key} for key in batch])
 
-    def purge(self, prefix: str, keep: str = "") -> None:
-        """Delete every version of every object under `prefix`, except keys that begin with `keep`: for erasure."""
+    def purge(self, prefix: str, is_doomed: Callable[[str], bool]) -> None:
+        """Delete every version of the objects under `prefix` whose keys are doomed: for erasure."""
         for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
             doomed = [
                 {"Key": entry["Key"], "VersionId": entry["VersionId"]}
                 for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-                if not (keep and entry["Key"].startswith(keep))
+                if is_doomed(entry["Key"])
             ]
             if doomed:
-                self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": doomed, "Quiet": True})
+                self._delete(doomed)
 
     def presign_get(self, key: str, seconds: int = 3600) -> str:
         """A link by which anyone can read the object for a while."""
@@ -113,6 +111,14 @@ class Files:
             dict[str, Any],
             self._client.generate_presigned_post(self.bucket, key, Conditions=conditions, ExpiresIn=seconds),
         )
+
+    def _delete(self, objects: Sequence[dict[str, str]]) -> None:
+        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": list(objects), "Quiet": True})
+        errors = answer.get("Errors")
+        if errors:
+            raise TooBusy(
+                f"{len(errors)} objects could not be deleted, {errors[0]['Key']!r} first: {errors[0]['Code']}"
+            )
 
     def _call(self, method: str, key: str, **arguments: Any) -> Any:
         try:

@@ -54,21 +54,16 @@ def create(
     return True
 
 
-def claim(table: Table, job_id: str, execution: str, at: datetime) -> bool:
-    """Take a job that nobody works on, or that this execution took before; False if another one has it or it is
-    done.
-    """
+def claim(table: Table, job_id: str, execution: str, version: str, at: datetime) -> bool:
+    """Take a job for a version of what it works on. False if another execution has it, or has done this version."""
     condition = Condition(
-        "attribute_not_exists(#e) OR #e = :e OR #s = :failed",
-        {":e": execution, ":failed": "failed"},
-        {"#e": "execution", "#s": "status"},
+        "attribute_not_exists(#e) OR #e = :e OR #s = :failed OR (#s = :succeeded AND #v <> :v)",
+        {":e": execution, ":v": version, ":failed": "failed", ":succeeded": "succeeded"},
+        {"#e": "execution", "#s": "status", "#v": "version"},
     )
+    taken = {"execution": execution, "version": version, "status": "running", "startedAt": iso(at)}
     try:
-        table.update(
-            keys.job(job_id),
-            set={"execution": execution, "status": "running", "startedAt": iso(at), "error": None, "finishedAt": None},
-            condition=condition,
-        )
+        table.update(keys.job(job_id), set={**taken, "error": None, "finishedAt": None}, condition=condition)
     except ConditionFailed:
         return False
     return True

@@ -79,7 +79,8 @@ def test_input_that_cannot_be_accepted_is_refused_by_field(stack: Deployed) -> N
 
 
 def test_a_stale_version_is_refused_and_changes_nothing(stack: Deployed) -> None:
-    made = stack.created({"segmentName": "Versions", "segmentId": "versions", "kind": "manual"})
+    manual = {"segmentName": "Versions", "segmentId": "versions", "kind": "manual"}
+    made = stack.call("POST", "/segments", manual, 201)
     path, newest = "/segments/versions", {"If-Match": f'"{made["version"]}"'}
     changed = stack.call("PATCH", path, {"description": "first"}, headers=newest)
     assert changed["version"] == made["version"] + 1

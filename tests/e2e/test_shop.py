@@ -2,22 +2,17 @@
 
 import csv
 import io
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from e2e.deployed import Deployed
+from e2e.shop_files import NOW, Files
 
-from dev import shop as generator
+from dev import main_job
 
-END = date(2026, 1, 1)
-NOW = "2026-01-01T00:00:00Z"
-FOLDER = "imports/{dataset}/e2e-shop/{dataset}.csv"
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 BERLIN = {"attribute": "city", "operator": "eq", "value": "Berlin"}
 BUYERS = {"event": "order", "within": "90d", "operator": "gte", "value": 2}
 LOOKERS = {
@@ -42,66 +37,11 @@ SEGMENTS: tuple[dict[str, Any], ...] = (
 )
 
 
-@dataclass
-class Files:
-    """What the generated files say, read by plain Python."""
-
-    folder: Path
-    made: generator.Shop
-    customers: dict[str, dict[str, str]]
-    orders: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    looks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    @property
-    def berlin(self) -> set[str]:
-        return {who for who, row in self.customers.items() if row["city"] == "Berlin"}
-
-    @property
-    def active(self) -> set[str]:
-        return {who for who in self.customers if len(self.orders[who]) >= 2 or self.looks[who] >= 3}
-
-
-def read(folder: Path, dataset: str) -> Iterator[dict[str, str]]:
-    """The rows that can be accepted: dirty ones have ids that begin with X, or no customer."""
-    with (folder / f"{dataset}.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            dirty = row.get("orderId", row.get("eventId", "")).startswith("X")
-            if row["customerId"].startswith("C") and not dirty:
-                yield row
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """The shop's files and what follows from them at the end of the shop's time."""
-    folder = tmp_path_factory.mktemp("shop")
-    made = generator.generate(folder, customers=300, end=END)
-    found = Files(folder, made, {row["customerId"]: row for row in read(folder, "customers")})
-    midnight = datetime(END.year, END.month, END.day)
-    for row in read(folder, "orders"):
-        counts = int(row["quantity"]) * float(row["unitPrice"]) > 0 and row["status"] != "cancelled"
-        if counts and datetime.fromisoformat(row["orderedAt"]) > midnight - timedelta(days=90):
-            found.orders[row["customerId"]].add(row["orderId"])
-    for row in read(folder, "events"):
-        seen = row["event"] == "page_view" and float(row["durationSeconds"]) > 10
-        if seen and datetime.fromisoformat(row["occurredAt"]) > midnight - timedelta(days=60):
-            found.looks[row["customerId"]] += 1
-    return found
-
-
-@pytest.fixture(scope="module")
-def imports(stack: Deployed, files: Files) -> dict[str, dict[str, Any]]:
-    """The three imports, dropped together and ended."""
-    for dataset in files.made.rows:
-        key = FOLDER.format(dataset=dataset)
-        mapping = (files.folder / f"{dataset}.csv.mapping.json").read_bytes()
-        stack.s3.put_object(Bucket=stack.bucket, Key=f"{key}.mapping.json", Body=mapping)
-        stack.drop(key, (files.folder / f"{dataset}.csv").read_bytes())
-    ended = {}
-    for dataset in files.made.rows:
-        key = FOLDER.format(dataset=dataset)
-        (job,) = stack.wait(f"a job of {key}", lambda key=key: stack.jobs_of(key))
-        ended[dataset] = stack.ended(job["jobId"])
-    return ended
+def imports(stack: Deployed, printed: str) -> dict[str, dict[str, Any]]:
+    """The jobs of the three files that the main job dropped together."""
+    jobs = {dataset: stack.jobs_of(main_job.object_key(dataset)) for dataset in main_job.DATASETS}
+    return {dataset: stack.get(f"/jobs/{job['jobId']}") for dataset, (job,) in jobs.items()}
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +85,7 @@ def test_a_customer_has_attributes_and_features(
     assert customer["attributes"]["interests"] == row["interests"].split("|")
     latitude, longitude = map(float, row["location"].split(","))
     assert customer["attributes"]["location"] == {"latitude": latitude, "longitude": longitude}
-    placed = {
-        order["orderId"]
-        for order in read(files.folder, "orders")
-        if order["customerId"] == who and order["status"] != "cancelled"
-        if int(order["quantity"]) * float(order["unitPrice"]) > 0
-    }
+    placed = {order["orderId"] for order in files.purchases(LONG_AGO) if order["customerId"] == who}
     assert customer["features"]["orderCount"] == len(placed)
 
 

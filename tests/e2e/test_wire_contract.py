@@ -6,7 +6,6 @@ Last in the alphabet on purpose: what it sends creates and deletes things at ran
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import schemathesis
@@ -23,18 +22,38 @@ CONFORMS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
-BOUNDED = settings(
-    max_examples=6,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
 RULE = [{"attribute": "contractTown", "operator": "eq", "value": "Gera"}]
+# What no generator can guess: values that mean something here.
+KNOWN = {
+    "criteria": RULE,
+    "kind": "rule",
+    "customerIds": ["contract-1"],
+    "segmentIds": ["contract"],
+    "columns": ["customerId", "contractTown"],
+    "mapping": {"columns": {"contractTown": "Town"}},
+    "metrics": "size,share",
+    "now": "2026-01-01T00:00:00Z",
+    "timeZone": "Europe/Berlin",
+    "version": 1,
+}
+LEFT_OUT = ("nextToken", "If-Match", "Idempotency-Key")
 NUMBERS = itertools.count(1)
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+anything = schemathesis.openapi.from_dict(DOCUMENT)
+valid = schemathesis.openapi.from_dict(DOCUMENT)
+valid.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
 sent: dict[str, set[int]] = {}
+
+
+def bounded(examples: int) -> settings:
+    """The same few requests every time."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +64,37 @@ def things(stack: Deployed) -> str:
     return str(made["jobId"])
 
 
-@schema.parametrize()
-@BOUNDED
+@anything.parametrize()
+@bounded(5)
 def test_an_answer_to_anything_is_one_that_the_document_describes(
     case: schemathesis.Case, stack: Deployed, things: str
 ) -> None:
     _send(case, stack)
 
 
-@schema.parametrize()
-@BOUNDED
+@valid.parametrize()
+@bounded(2)
 def test_an_answer_about_things_that_exist_is_one_that_the_document_describes(
     case: schemathesis.Case, stack: Deployed, things: str
 ) -> None:
-    known: dict[str, Any] = {"segmentId": "contract", "customerId": "contract-1", "jobId": things}
-    if case.operation.definition.raw["operationId"] in ("delete_segment", "delete_customer"):
-        known = _doomed(stack)
-    case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
+    operation = case.operation.definition.raw["operationId"]
+    names = {"segmentId": "contract", "customerId": "contract-1", "jobId": things}
+    if operation in ("delete_segment", "delete_customer"):
+        names = _doomed(stack)
+    case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
+    case.query = {name: KNOWN.get(name, value) for name, value in (case.query or {}).items() if name not in LEFT_OUT}
+    for name in LEFT_OUT:
+        case.headers.pop(name, None)
     if isinstance(case.body, dict):
-        replaced = {"criteria": RULE, "customerIds": ["contract-1"], "segmentIds": ["contract"]}
-        case.body = {name: replaced.get(name, value) for name, value in case.body.items()}
+        # A new segment has an id of its own; all others ask for one that exists.
+        known = KNOWN if operation == "create_segment" else {**KNOWN, "segmentId": "contract"}
+        case.body = {name: known.get(name, value) for name, value in case.body.items()}
+        if operation == "create_segment":
+            case.body["criteria"] = RULE
     _send(case, stack)
 
 
-def test_every_operation_was_sent_something_and_reads_and_writes_succeeded(stack: Deployed) -> None:
+def test_every_operation_was_sent_something_and_succeeded(stack: Deployed) -> None:
     operations = {op["operationId"] for methods in DOCUMENT["paths"].values() for op in methods.values()}
     assert sent.keys() == operations
     never = sorted(name for name, statuses in sent.items() if not any(200 <= status < 300 for status in statuses))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segmentation import authoring, customers, import_jobs, job_reads, members, partition_runs, segments
+from segmentation import authoring, customers, import_jobs, job_reads, members, partition_runs, runs, segments
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.customers import PutCustomer
 from segmentation.models.jobs import Job
@@ -271,16 +271,22 @@ def test_bad_rows_are_rejected_with_number_field_value_and_reason_and_good_rows_
     assert customers.get(service.store, "c2", service.now).features["grossSpent"] == 6
 
 
-def test_a_file_of_members_fills_a_manual_segment_and_counts_unknown_segments(shop: Service) -> None:
+def test_a_file_of_members_fills_a_manual_segment_and_rejects_unknown_segments(shop: Service) -> None:
     request = CreateSegment(segmentName="Friends", segmentId="friends", kind="manual")
     authoring.create(shop.store, request, shop.now)
     shop.settle()
     shop.drop("imports/members/m.csv", "segmentId,customerId\nfriends,c1\nfriends,c2\nnowhere,c3\nfriends,stranger\n")
     shop.settle()
     done = job(shop, "imports/members/m.csv")
-    assert (done.status, done.counts["skipped"]) == ("succeeded", 1)
+    assert (done.status, done.counts["accepted"], done.counts["rejected"]) == ("succeeded", 3, 1)
+    assert b'3,"segmentId","nowhere","is no segment"' in shop.store.files.get(keys.rejects(done.jobId))
     assert ids(shop, "friends") == {"c1", "c2"}
     assert segments.get(shop.store, "friends", shop.now).customerCount == 2
+    # What the file decided about somebody whom nobody knew counts from the day that the customer is known.
+    customers.put(shop.store, "stranger", PutCustomer(attributes={}), shop.now)
+    assert ids(shop, "friends") == {"c1", "c2", "stranger"}
+    listed = members.list_members(shop.store, "friends", "members", 10, None, shop.now)
+    assert {member.source for member in listed.items} == {"import"}
 
 
 def test_an_announced_upload_starts_its_own_job(service: Service) -> None:
@@ -310,3 +316,60 @@ def test_an_erased_customer_stays_erased_while_an_older_import_is_still_running(
         service.evaluate_partition(item)
     with pytest.raises(NotFound):
         customers.get(service.store, "c1", service.now)
+
+
+def test_a_rival_that_writes_a_version_meanwhile_does_not_lose_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.drop("imports/customers/a.csv", "customerId,age\nk0,1\n")
+    service.settle()
+    customers.put(service.store, "k0", PutCustomer(attributes={"age": 5}), service.now)
+    partition = keys.partition_of("k0", service.store.partitions)
+    rival = snapshot_key = None
+    cleared = partition_runs._clear_before
+
+    def late(*arguments: Any) -> None:
+        # Just before the old versions are cleared, another worker has written the next one and is about to point to it.
+        nonlocal rival, snapshot_key
+        current = pointers.get(service.store.table, [partition], service.store.partitions)[partition]
+        rival = f"{int(current.version.split('-')[0]) + 1:08d}-rival"
+        snapshot_key = keys.snapshot_file(partition, rival, "customers")
+        service.store.files.put(snapshot_key, b"new")
+        cleared(*arguments)
+
+    monkeypatch.setattr(partition_runs, "_clear_before", late)
+    runs.begin(service.store, service.now)
+    service.settle()
+    assert rival
+    assert service.store.files.get(snapshot_key) == b"new"
+
+
+def test_the_link_to_the_rejects_survives_a_repeated_last_step(service: Service) -> None:
+    service.drop("imports/customers/a.csv", "customerId,age\nc1,5\n,6\n")
+    event = service.event(service.dropped.pop())
+    planned = import_jobs.plan(service.store, {"event": event, "execution": "e"}, service.now)
+    for item in planned["chunks"]:
+        service.import_chunk(item)
+    for item in planned["partitions"]:
+        service.evaluate_partition(item)
+    for _ in range(2):
+        import_jobs.finish(service.store, {**event, "plan": planned}, service.now)
+    assert "rejects" in job_reads.get(service.store, planned["jobId"]).links
+
+
+def test_a_folder_that_a_console_made_is_no_file(service: Service) -> None:
+    service.drop("imports/orders/", b"")
+    assert service.deliver(service.dropped.pop()) == {"status": "skipped"}
+
+
+def test_a_corrected_file_under_the_same_form_is_imported(service: Service) -> None:
+    from segmentation import uploads
+    from segmentation.models.imports import CreateImport
+
+    announced = uploads.create(service.store, CreateImport(dataset="customers", fileName="c.csv"), service.now)
+    service.drop(announced.details["key"], "customerId,age\n")
+    service.settle()
+    service.drop(announced.details["key"], CUSTOMERS)
+    service.settle()
+    assert job_reads.get(service.store, announced.jobId).counts["accepted"] == 20
+    assert customers.get(service.store, "c1", service.now).attributes["age"] == 21

@@ -116,7 +116,7 @@ def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
             seen = {name: members.mask for name, members in found.items()}
             tally.count(criteria.condition_counts(target.rule, frame, target.now, seen))
         if compared:
-            members = memberships.of_partition(store.table, compared.segmentId, partition)
+            members = memberships.of_partition(store.table, compared.segmentId, partition, at)
             tally.compare({frame.ids[row] for row in np.flatnonzero(mask)}, {m.customer_id for m in members})
     return Preview(
         customerCount=tally.customers,

@@ -5,8 +5,6 @@ has counted, which is ascending for the items of one partition key.
 """
 
 import hashlib
-import random
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +102,7 @@ def _event(change: Change) -> Event:
 
 def _count(table: Table, segment_id: str, partition: int, changes: list[Change]) -> None:
     """Add the changes to the segment's counters, those that were not added before."""
-    for attempt in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         if not changes:
             return
         delta = sum(1 if change.entered else -1 for change in changes)
@@ -134,8 +132,6 @@ def _count(table: Table, segment_id: str, partition: int, changes: list[Change])
                 applied = (table.get(keys.count(segment_id, partition), consistent=True) or {}).get("appliedThrough", 0)
                 changes = [change for change in changes if change.sequence > applied]
                 continue
-            # Another shard's counter of the same segment was faster.
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
-            continue
+            raise
         return
     raise TooBusy(f"the counters of segment {segment_id!r} are contended; the batch is delivered again")

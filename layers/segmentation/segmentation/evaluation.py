@@ -140,12 +140,18 @@ def changes(
         for who, source in wanted.items()
         if who not in state.members
     ]
+    # Who stays, but until another instant or from another source: a member all the while, since the same instant.
+    stayed = [
+        Change(segment.segmentId, who, True, wanted[who], cause, job_id, until, member.since)
+        for who, member in state.members.items()
+        if who in wanted and (member.until, member.source) != (until, wanted[who])
+    ]
     left = [
         Change(segment.segmentId, who, False, member.source, cause, job_id)
         for who, member in state.members.items()
         if who not in wanted
     ]
-    return entered + left
+    return entered + stayed + left
 
 
 def _wanted(definition: Definition, frame: Frame, found: Members, state: State) -> dict[Who, str]:

@@ -94,7 +94,7 @@ def _write(store: Store, job_id: str, request_key: str, at: datetime) -> tuple[i
     batches = export_rows.batches(
         range(store.partitions),
         kinds,
-        members_of=lambda part: memberships.of_partition(store.table, request.segmentId, part),
+        members_of=lambda part: memberships.of_partition(store.table, request.segmentId, part, at),
         load=lambda part, names: partitions.load(store, part, segment.now or at, attributes=names, events={}),
         done=lambda part, rows: jobs.record_part(store.table, job_id, STEP, part, {"rows": rows}, until),
     )

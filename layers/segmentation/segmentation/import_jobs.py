@@ -12,7 +12,7 @@ from segmentation import finishing, imports, runs
 from segmentation.engine.catalogue import ORDER_FIELDS, Kind
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.imports import ImportPlan
-from segmentation.store import catalogue, jobs, keys
+from segmentation.store import catalogue, jobs, keys, segments
 from segmentation.store.reading import rejects
 from segmentation.store.snapshot import PROPERTY
 from segmentation.store.store import Store
@@ -71,7 +71,8 @@ def plan(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]
 
 def chunk(store: Store, job_id: str, number: int, at: datetime) -> dict[str, int]:
     """Second step, once per chunk: stage what is good, reject what is not. Raises InvalidFile, NotFound."""
-    result = imports.import_chunk(store, job_id, number)
+    known = [segment.segmentId for segment in segments.all_segments(store.table, at)]
+    result = imports.import_chunk(store, job_id, number, known)
     if result.events:
         columns = imports.load_plan(store, job_id).columns
         properties = {column.name: column.kind for column in columns if column.target.startswith(PROPERTY)}
@@ -105,6 +106,9 @@ def _known(store: Store, key: str) -> dict[str, Kind]:
 
 def _enter(store: Store, planned: ImportPlan) -> None:
     """Enter the names that are new. Events are entered by the chunks, which see the events' names."""
+    if not planned.records:
+        # A header alone says nothing of what its columns hold.
+        return
     if planned.dataset == "customers":
         catalogue.add_attributes(store.table, planned.newAttributes)
     elif planned.dataset == "orders":

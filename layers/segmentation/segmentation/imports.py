@@ -1,7 +1,7 @@
 """From a dropped file to staged rows: planning an import, and reading one chunk of it. Jobs and the catalogue are
 kept elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import get_args
 
@@ -61,10 +61,11 @@ def load_plan(store: Store, job_id: str) -> ImportPlan:
     return ImportPlan.model_validate_json(store.files.get(keys.plan(job_id)))
 
 
-def import_chunk(store: Store, job_id: str, chunk: int) -> ChunkResult:
+def import_chunk(store: Store, job_id: str, chunk: int, segments: Collection[str] = ()) -> ChunkResult:
     """Check the records of one chunk, stage the good ones by partition and write the bad ones to a reject file.
 
-    Doing it again gives the same objects. Raises InvalidFile where the file changed since it was planned.
+    `segments` are the ids that a file of members may name. Doing it again gives the same objects. Raises InvalidFile
+    where the file changed since it was planned.
     """
     plan = load_plan(store, job_id)
     planned = plan.chunks[chunk - 1]
@@ -72,7 +73,7 @@ def import_chunk(store: Store, job_id: str, chunk: int) -> ChunkResult:
     rejects = Rejects()
     events: set[str] = set()
     for block in chunk_reader.read(store.files, plan, planned):
-        accepted = accept(block, plan)
+        accepted = accept(block, plan, segments)
         stager.add(accepted)
         rejects.extend(block.rejects)
         if plan.dataset == "events":

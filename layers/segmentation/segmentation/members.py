@@ -22,7 +22,9 @@ def list_members(
 ) -> MemberList:
     """Members of a segment, or the customers that somebody included or excluded. Raises NotFound."""
     segments.get(store.table, segment_id, at)
-    found, more = memberships.page_of_segment(store.table, segment_id, store.partitions, limit, token, _PREFIX[which])
+    found, more = memberships.page_of_segment(
+        store.table, segment_id, store.partitions, limit, token, at, _PREFIX[which]
+    )
     items = [
         Member(customerId=m.customer_id, since=m.since, source=m.source, legalEntityId=m.legal_entity_id or None)
         for m in found

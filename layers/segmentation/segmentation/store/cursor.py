@@ -31,10 +31,15 @@ def decode(scope: str, token: str | None) -> dict[str, Any] | None:
         raw = b""
     body = raw[8:]
     if not body or raw[:8] != _seal(scope, body):
-        message = f"{token[:40]!r} is not a nextToken of this list; start again without it"
-        raise InvalidInput(message, [FieldError("nextToken", message)])
+        raise refused(token)
     position: dict[str, Any] = json.loads(body)
     return position
+
+
+def refused(token: str | None) -> InvalidInput:
+    """The error for a token that is none of this list."""
+    message = f"{(token or '')[:40]!r} is not a nextToken of this list; start again without it"
+    return InvalidInput(message, [FieldError("nextToken", message)])
 
 
 def _seal(scope: str, body: bytes) -> bytes:

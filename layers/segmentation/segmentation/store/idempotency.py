@@ -52,7 +52,10 @@ def begin(table: Table, request: Request, now: float | None = None) -> Answer | 
     try:
         table.put(claim, ABSENT)
     except ConditionFailed:
-        item = table.get(key, consistent=True) or {}
+        item = table.get(key, consistent=True)
+        if item is None:
+            # The first request failed this very moment and gave the key back.
+            return begin(table, request, now)
         if item.get("fingerprint") != request.fingerprint:
             raise Conflict(f"the Idempotency-Key {request.token!r} was already used with another body") from None
         if "status" in item:

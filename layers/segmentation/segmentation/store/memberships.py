@@ -14,6 +14,9 @@ from segmentation.store import cursor, keys
 from segmentation.store.table import TRANSACTION, Item, Page, Table
 
 TOMBSTONE_SECONDS = 3600
+PARTITIONS_A_PAGE = 64
+"""Partitions that one page looks into: a page may be short, or empty, and still have a token."""
+
 Who = tuple[str, str]
 """Customer id and legal entity id (empty for none)."""
 
@@ -41,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class Change:
-    """One customer enters or leaves a segment. `cause` says why, `job_id` in which run."""
+    """One customer enters or leaves a segment. `cause` says why, `job_id` in which run; `since` is of one who stays."""
 
     segment_id: str
     who: Who
@@ -50,6 +53,7 @@ class Change:
     cause: str
     job_id: str | None = None
     until: str | None = None
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,10 @@ class Decision:
     source: str = "manual"
 
 
-def of_partition(table: Table, segment_id: str, partition: int) -> Iterator[Membership]:
+def of_partition(table: Table, segment_id: str, partition: int, at: datetime) -> Iterator[Membership]:
     """Current members of one partition."""
     for item in table.query(keys.members_of(segment_id, partition), keys.MEMBER_PREFIX):
-        if "leftAt" not in item:
+        if _is_current(item, iso(at)):
             yield _membership(item)
 
 
@@ -104,24 +108,23 @@ def states_of_customer(table: Table, customer_id: str) -> dict[str, State]:
 
 
 def page_of_segment(
-    table: Table, segment_id: str, partitions: int, limit: int, token: str | None, prefix: str = keys.MEMBER_PREFIX
+    table: Table, segment_id: str, partitions: int, limit: int, token: str | None, at: datetime, prefix: str
 ) -> tuple[list[Membership], str | None]:
     """Members (or included, or excluded customers) of a segment, partition after partition."""
     scope = f"{prefix}{segment_id}"
     position = cursor.decode(scope, token) or {"partition": 0, "after": None}
-    partition, after = position["partition"], position["after"]
+    partition, after = position.get("partition"), position.get("after")
+    if not isinstance(partition, int) or not isinstance(after, str | None):
+        raise cursor.refused(token)
     items: list[Membership] = []
-    while partition < partitions:
+    end = min(partitions, partition + PARTITIONS_A_PAGE)
+    while 0 <= partition < end and len(items) < limit:
         pk = keys.members_of(segment_id, partition)
         start = {"PK": pk, "SK": after} if after else None
         found = table.page(pk, prefix, limit=limit - len(items), start=start)
-        items += [_membership(item) for item in found.items if "leftAt" not in item]
-        if found.last_key is None:
-            partition, after = partition + 1, None
-        else:
-            after = found.last_key["SK"]
-        if len(items) >= limit:
-            break
+        items += [_membership(item) for item in found.items if _is_current(item, iso(at))]
+        after = found.last_key["SK"] if found.last_key else None
+        partition += 0 if after else 1
     more = partition < partitions
     return items, cursor.encode(scope, {"partition": partition, "after": after}) if more else None
 
@@ -132,9 +135,8 @@ def page_of_customer(
     """Segments that a customer is in now: one query."""
     index = keys.customer_index(customer_id)
     found: Page = table.page(index, "SEGMENT#", index=keys.GSI1, limit=limit, start=cursor.decode(index, token))
-    now = iso(at)
-    items = [_membership(item) for item in found.items]
-    return [m for m in items if m.until is None or m.until > now], cursor.encode(index, found.last_key)
+    items = [_membership(item) for item in found.items if _is_current(item, iso(at))]
+    return items, cursor.encode(index, found.last_key)
 
 
 def write(table: Table, changes: Iterable[Change], at: datetime, partitions: int) -> int:
@@ -203,6 +205,11 @@ def _state(items: Iterable[Item]) -> State:
     return State(members, includes, frozenset(excludes))
 
 
+def _is_current(item: Item, now: str) -> bool:
+    """Not a tombstone, and not of a segment whose validity has ended since the last run."""
+    return "leftAt" not in item and ("until" not in item or item["until"] > now)
+
+
 def _membership(item: Item) -> Membership:
     return Membership(
         item["segmentId"],
@@ -223,7 +230,7 @@ def _change_item(change: Change, at: datetime, partitions: int) -> Item:
         **keys.membership(change.segment_id, partition, customer_id, legal_entity_id),
         **keys.by_customer(customer_id, "SEGMENT#", change.segment_id, legal_entity_id),
         **_common(change, legal_entity_id),
-        "since": iso(at),
+        "since": change.since or iso(at),
         "until": change.until,
     }
 

@@ -13,6 +13,8 @@ from segmentation.store import cursor, keys
 from segmentation.store.table import ABSENT, Condition, ConditionFailed, Item, Table
 
 DELETING = "deleting"
+CLOSED = ("inactive", "scheduled", "expired")
+"""States in which nobody is a member."""
 _ROOM = Condition("attribute_exists(PK) AND #state <> :deleting", {":deleting": DELETING}, {"#state": "state"})
 
 
@@ -97,11 +99,12 @@ def update(table: Table, segment: Segment, expected: int, evaluate: bool) -> Non
         {"#state": "state", "#version": "version"},
     )
     absent = {name: None for name in ("description", "validity", "now") if name not in item}
+    version = {**item, **keys.segment_version(segment.segmentId, segment.version)}
+    current = table.update_action(keys.segment(segment.segmentId), set={**changes, **absent}, condition=condition)
     try:
-        table.update(keys.segment(segment.segmentId), set={**changes, **absent}, condition=condition)
+        table.transact([current, table.put_action(version)])
     except ConditionFailed:
         raise stale(segment.segmentId, expected) from None
-    table.put({**item, **keys.segment_version(segment.segmentId, segment.version)})
 
 
 def stale(segment_id: str, expected: int) -> StaleVersion:
@@ -197,13 +200,16 @@ def _item(segment: Segment) -> Item:
 def _segment(item: Item, at: datetime) -> Segment:
     fields = {name: item[name] for name in Segment.model_fields if name in item and name != "status"}
     state = item.get("state", "active")
+    status = _status(item, state, at)
     count = item.get("matchedCount") if state == "evaluating" else None
+    if status in CLOSED:
+        count = 0
     return Segment(
         **{
             **fields,
             "criteria": json.loads(item["criteria"]),
             "customerCount": item.get("customerCount", 0) if count is None else count,
-            "status": _status(item, state, at),
+            "status": status,
         }
     )
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched, chain
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,7 @@ BATCH_WRITE = 25
 BATCH_GET = 100
 TRANSACTION = 100
 _ATTEMPTS = 8
+_CONFLICT = "TransactionConflict"
 _BUSY = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
 
 
@@ -242,25 +244,37 @@ class Table:
 
     def batch_write(self, puts: Iterable[Mapping[str, Any]] = (), deletes: Iterable[Mapping[str, str]] = ()) -> int:
         """Write and delete unconditionally, 25 a request; returns how many. A key may occur once only."""
-        actions: list[Item] = [{"PutRequest": {"Item": marshal_item(item)}} for item in puts]
-        actions += [{"DeleteRequest": {"Key": marshal_item(key)}} for key in deletes]
-        for begin in range(0, len(actions), BATCH_WRITE):
-            remaining: dict[str, Any] = {self.name: actions[begin : begin + BATCH_WRITE]}
+        puts_then_deletes = chain(
+            ({"PutRequest": {"Item": marshal_item(item)}} for item in puts),
+            ({"DeleteRequest": {"Key": marshal_item(key)}} for key in deletes),
+        )
+        written = 0
+        for batch in batched(puts_then_deletes, BATCH_WRITE, strict=False):
+            remaining: dict[str, Any] = {self.name: list(batch)}
             for attempt in range(_ATTEMPTS):
                 remaining = self._call_raw("batch_write_item", RequestItems=remaining).get("UnprocessedItems") or {}
                 if not remaining:
                     break
                 _back_off(attempt)
             else:
-                raise TooBusy(f"the table {self.name} took only a part of {len(actions)} writes")
-        return len(actions)
+                raise TooBusy(f"the table {self.name} took only {written} of the writes; try again in a few seconds")
+            written += len(batch)
+        return written
 
     def transact(self, actions: Sequence[Item]) -> None:
         """All or nothing, at most 100 actions made by `put_action`, `update_action`, `delete_action`.
 
         Raises ConditionFailed.
         """
-        self._call_raw("transact_write_items", TransactItems=list(actions))
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._call_raw("transact_write_items", TransactItems=list(actions))
+                return
+            except ConditionFailed as failure:
+                if not set(failure.reasons) <= {"None", _CONFLICT}:
+                    raise
+            _back_off(attempt)
+        raise TooBusy("others are writing the same items all the time; try again in a few seconds")
 
     def put_action(self, item: Mapping[str, Any], condition: Condition | None = None) -> Item:
         arguments = condition.arguments() if condition else {}
@@ -291,7 +305,7 @@ class Table:
                 raise ConditionFailed([code]) from error
             if code == "TransactionCanceledException":
                 raise ConditionFailed([reason["Code"] for reason in error.response["CancellationReasons"]]) from error
-            if code in _BUSY:
+            if code in _BUSY or code == "TransactionConflictException":
                 raise TooBusy("the table is being throttled; try again in a few seconds") from error
             raise
 

@@ -3,6 +3,7 @@ writes no file."""
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -27,11 +28,11 @@ LAST_DATE = datetime(2200, 12, 31, 23, 59, 59, tzinfo=UTC)
 MISSING = "is missing"
 
 
-def accept(block: Block, plan: ImportPlan) -> pa.Table:
+def accept(block: Block, plan: ImportPlan, segments: Collection[str] = ()) -> pa.Table:
     """The good rows of a block, typed: `customerId`, the dataset's columns, `row`. The bad ones go to
     `block.rejects` with
     every reason that applies."""
-    checked = _Rows(block, plan)
+    checked = _Rows(block, plan, segments)
     for column in plan.columns:
         checked.add(column)
     if plan.dataset == "orders":
@@ -47,7 +48,8 @@ def accept(block: Block, plan: ImportPlan) -> pa.Table:
 class _Rows:
     """The columns of one block, checked one after the other."""
 
-    def __init__(self, block: Block, plan: ImportPlan) -> None:
+    def __init__(self, block: Block, plan: ImportPlan, segments: Collection[str]) -> None:
+        self._segments = pa.array(sorted(segments), pa.string())
         self._block = block
         self._plan = plan
         self._sources: dict[str, str] = {}
@@ -67,6 +69,11 @@ class _Rows:
         for problem in checked.problems:
             self._reject(problem, column.source, raw)
             unreadable |= problem.mask
+        if known and known.role is Role.SEGMENT:
+            strange = pc.invert(pc.is_in(checked.values, value_set=self._segments))
+            unknown = Problem(cells.flags(strange) & ~cells.flags(pc.is_null(checked.values)), "is no segment")
+            self._reject(unknown, column.source, raw)
+            unreadable |= unknown.mask
         if known and known.required and checked.values.null_count:
             blank = cells.flags(pc.is_null(checked.values))
             self._reject(Problem(blank & ~unreadable, MISSING), column.source, None)

@@ -51,8 +51,10 @@ def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
     jobs.create(store.table, job_id, kind, at)
     partitions = list(range(store.partitions)) if request.get("partitions") is None else request["partitions"]
     wanted = request.get("segmentIds")
-    details = {"segments": versions_of(store, wanted, at), "deleting": segments.deleting(store.table)}
-    details |= {"segmentIds": wanted, "now": request.get("now")}
+    details = {"segments": versions_of(store, wanted, at), "segmentIds": wanted, "now": request.get("now")}
+    deleting = segments.deleting(store.table)
+    if deleting:
+        details["deleting"] = deleting
     jobs.begin(store.table, job_id, len(partitions), at, details)
     item = {"jobId": job_id, "kind": kind}
     return {**item, "partitions": [{**item, "partition": partition} for partition in partitions]}

@@ -21,6 +21,9 @@ from segmentation.store.store import Store
 from support.files import MemoryFiles
 
 JOB = "import-1"
+SEGMENTS = ("vip",)
+"""Segments that files of members may name."""
+
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PARTITIONS = 4
 
@@ -79,7 +82,7 @@ def run_files(
         source = file_plan.Source(JOB, key, plan.dataset, imports.mapping_of(store, key), known or {}, NOW)
         plan = file_plan.plan(store.files, source, chunk_bytes)
         files.put(keys.plan(JOB), plan.model_dump_json().encode())
-    results = [imports.import_chunk(store, JOB, chunk.chunk) for chunk in plan.chunks]
+    results = [imports.import_chunk(store, JOB, chunk.chunk, SEGMENTS) for chunk in plan.chunks]
     return Imported(plan, results, files)
 
 

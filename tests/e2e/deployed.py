@@ -161,10 +161,11 @@ class Deployed:
         assert job["status"] == "succeeded", job
         return job
 
-    def created(self, segment: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a create_segment whose run has ended well."""
-        made: dict[str, Any] = self.call("POST", "/segments", segment, 201)
-        self.succeeded(made["jobId"])
+    def created(self, *segments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answers to create_segment, in this order, once all runs have ended well."""
+        made = [self.call("POST", "/segments", segment, 201) for segment in segments]
+        for answer in made:
+            self.succeeded(answer["jobId"])
         return made
 
     def members(self, segment_id: str) -> set[str]:

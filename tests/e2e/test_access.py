@@ -99,6 +99,14 @@ def test_a_repeated_post_with_its_key_is_answered_once(stack: Deployed) -> None:
     assert again.headers["idempotent-replay"] == "true"
 
 
+def test_a_key_that_cannot_be_is_refused_where_it_counts_and_ignored_elsewhere(stack: Deployed) -> None:
+    headers = {"Idempotency-Key": "two words"}
+    refused = stack.send("POST", "/segments", {"segmentName": "Never", "kind": "manual"}, headers=headers)
+    assert (refused.status, [error["field"] for error in refused.body["errors"]]) == (422, ["Idempotency-Key"])
+    rule = [{"attribute": "orderCount", "operator": "gte", "value": 1}]
+    assert stack.send("POST", "/segments/preview", {"criteria": rule}, headers=headers).status == 200
+
+
 def test_a_function_can_do_what_its_policies_say_and_no_more(stack: Deployed) -> None:
     """The role of GetSegment may read the table: it can neither write it nor read the bucket."""
     role = _role_of(stack, "GetSegment")

@@ -17,7 +17,6 @@ from e2e.deployed import Deployed
 CSV = "customerId,fileTown\nf-1,Ulm\nf-2,Ulm\nf-3,Bonn\n,Bonn\n"
 BROKEN = {
     "imports/customers/broken/cut.csv.gz": (gzip.compress(CSV.encode() * 500)[:-40], "gzip"),
-    "imports/customers/broken/empty.csv": (b"", "empty"),
     "imports/orders/broken/no-customer.csv": (b"orderId,orderedAt,amount\n1,2026-01-01,5\n", "customerId"),
     "imports/shoes/broken/a.csv": (b"customerId\n1\n", "shoes"),
 }

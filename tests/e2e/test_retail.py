@@ -57,7 +57,8 @@ def job(stack: Deployed, data: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def segment(stack: Deployed, job: dict[str, Any]) -> dict[str, Any]:
     """The segment as create_segment answered, its members written."""
-    return stack.created(SEGMENT)
+    (made,) = stack.created(SEGMENT)
+    return made
 
 
 def test_the_file_goes_in_but_for_rows_that_cannot_be(job: dict[str, Any]) -> None:

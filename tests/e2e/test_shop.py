@@ -47,7 +47,7 @@ def imports(stack: Deployed, printed: str) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def segments(stack: Deployed, imports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The segments as create_segment answered, their members written."""
-    return {segment["segmentId"]: stack.created(segment) for segment in SEGMENTS}
+    return {made["segmentId"]: made for made in stack.created(*SEGMENTS)}
 
 
 def test_three_files_at_once_lose_nothing_but_the_dirty_rows(imports: dict[str, dict[str, Any]], files: Files) -> None:
@@ -169,8 +169,7 @@ def test_a_segment_in_use_needs_force_and_pauses_its_users(
         "segmentId": "shop-user",
         "criteria": [{"segment": "shop-base", "operator": "member"}],
     }
-    stack.created(base)
-    stack.created({**user, "now": NOW})
+    stack.created(base, {**user, "now": NOW})
     before = stack.members("shop-user")
     assert before
     refused = stack.send("DELETE", "/segments/shop-base")

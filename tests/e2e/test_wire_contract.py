@@ -60,7 +60,7 @@ def bounded(examples: int) -> settings:
 def things(stack: Deployed) -> str:
     """A customer, a segment and a job that requests can hit; returns the job's id."""
     stack.call("PUT", "/customers/contract-1", {"attributes": {"contractTown": "Gera"}})
-    made = stack.created({"segmentName": "Contract", "segmentId": "contract", "criteria": RULE})
+    (made,) = stack.created({"segmentName": "Contract", "segmentId": "contract", "criteria": RULE})
     return str(made["jobId"])
 
 

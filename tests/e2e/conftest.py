@@ -20,14 +20,16 @@ from dev.client import Client
 from dev.local import Local
 
 LOG_CHARACTERS = 6000
+LARGEST = Path(__file__).with_name("test_retail.py")
 _LOCAL = pytest.StashKey[Local]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything below this folder needs the stack."""
+    """Everything below this folder needs the stack. What imports most comes last: it makes all evaluations slower."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: item.path == LARGEST)
 
 
 @pytest.fixture(scope="session")

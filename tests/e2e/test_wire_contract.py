@@ -1,6 +1,6 @@
 """docs/openapi.json against the running stack: whatever is sent, the answer is one that the document describes.
 
-Last in the alphabet on purpose: what it sends creates and deletes things at random.
+After the journeys on purpose: what it sends creates and deletes things at random.
 """
 
 import itertools

@@ -198,6 +198,19 @@ def test_a_repeated_post_with_the_same_idempotency_key_is_answered_from_memory(d
     assert other.status == 409
 
 
+def test_an_export_asked_for_twice_with_one_key_is_one_job(deployed: Service) -> None:
+    asked = [functions.request("create_export", headers={"idempotency-key": "k3"}) for _ in range(2)]
+    assert [answer.status for answer in asked] == [202, 202]
+    assert asked[0].body["jobId"] == asked[1].body["jobId"]
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 201, "ä"])
+def test_a_key_that_cannot_be_is_refused(deployed: Service, key: str) -> None:
+    answer = functions.request("create_segment", headers={"idempotency-key": key})
+    assert answer.status == 422
+    assert answer.body["errors"][0]["field"] == "Idempotency-Key"
+
+
 def test_a_post_that_failed_may_be_repeated_with_its_key(deployed: Service) -> None:
     bad = functions.request("create_segment", body={"segmentName": ""}, headers={"idempotency-key": "k2"})
     assert bad.status == 422

@@ -169,6 +169,10 @@ def test_a_segment_that_others_use_is_deleted_by_force_only_and_pauses_them(shop
     assert paused.status == "paused"
     assert "germans" in (paused.statusReason or "")
     assert ids(shop, "young") == {"c0", "c1"}
+    # A paused rule takes nobody, and does not become a list kept by hand.
+    refused = assignment.assign(shop.store, "young", AssignCustomers(customerIds=["c5"]), shop.now)
+    assert refused.failedCount == 1
+    assert "paused" in refused.errors[0]
     create(shop)
     shop.settle()
     assert ids(shop, "germans") == {"c0", "c1", "c2", "c3"}

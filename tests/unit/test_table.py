@@ -40,8 +40,8 @@ def test_an_update_sets_adds_and_removes() -> None:
 
 @given(st.text(), st.text())
 def test_parts_of_keys_never_run_together(first: str, second: str) -> None:
-    joined = f"{keys.escape(first)}#{keys.escape(second)}"
-    assert [keys.unescape(part) for part in joined.split("#")] == [first, second]
+    parts = f"{keys.escape(first)}#{keys.escape(second)}".split("#")
+    assert [part.replace("%23", "#").replace("%25", "%") for part in parts] == [first, second]
 
 
 @given(st.text(min_size=1), st.integers(1, 4096))

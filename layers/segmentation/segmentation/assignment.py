@@ -3,8 +3,8 @@
 A decision is a fact of its own; the membership follows from it by the same evaluation as everywhere.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from segmentation import evaluation, partitions
@@ -23,7 +23,7 @@ from segmentation.models.segments import (
 )
 from segmentation.store import catalogue, keys, memberships
 from segmentation.store import segments as stored
-from segmentation.store.memberships import Decision, State
+from segmentation.store.memberships import Decision, State, Who
 from segmentation.store.store import Store
 
 _CAUSE = "manual"
@@ -38,31 +38,65 @@ class _Asked:
     found: Mapping[str, Members]
     state: State
     errors: tuple[str, ...]
-    count: int
+
+    def customers(self) -> Iterator[tuple[str, bool]]:
+        """Every customer that exists, and whether the rule takes the customer."""
+        matched = self.found[self.definition.segment.segmentId].matched
+        return zip(self.frame.ids, matched.tolist(), strict=True)
+
+
+class _Decisions:
+    """What is decided in a request, and the state that follows: decisions of before, and these."""
+
+    def __init__(self, asked: _Asked) -> None:
+        self._segment_id = asked.definition.segment.segmentId
+        self._members = asked.state.members
+        self.includes = dict(asked.state.includes)
+        self.excludes = set(asked.state.excludes)
+        self.made: list[Decision] = []
+
+    def include(self, who: Who) -> None:
+        if who not in self.includes:
+            self.includes[who] = _CAUSE
+            self.made.append(Decision(self._segment_id, who, keys.INCLUDE_PREFIX, True))
+
+    def exclude(self, who: Who) -> None:
+        if who not in self.excludes:
+            self.excludes.add(who)
+            self.made.append(Decision(self._segment_id, who, keys.EXCLUDE_PREFIX, True))
+
+    def take_back_include(self, who: Who) -> bool:
+        """Whether there was one."""
+        if who not in self.includes:
+            return False
+        del self.includes[who]
+        self.made.append(Decision(self._segment_id, who, keys.INCLUDE_PREFIX, False))
+        return True
+
+    def take_back_exclude(self, who: Who) -> None:
+        if who in self.excludes:
+            self.excludes.remove(who)
+            self.made.append(Decision(self._segment_id, who, keys.EXCLUDE_PREFIX, False))
+
+    def state(self) -> State:
+        return State(self._members, self.includes, frozenset(self.excludes))
 
 
 def assign(store: Store, segment_id: str, request: AssignCustomers, at: datetime) -> AssignResult:
     """Make customers members. On a rule segment only those who match, unless `override` is set. Raises NotFound."""
     asked = _load(store, segment_id, request, at)
-    entity = request.legalEntityId
-    decisions: list[Decision] = []
-    errors = list(asked.errors)
-    state = asked.state
-    matched = asked.found[segment_id].matched
-    for row, customer_id in enumerate(asked.frame.ids):
-        who = (customer_id, entity)
-        by_rule = bool(matched[row]) and not entity
-        if asked.definition.rule and not matched[row] and not request.override:
-            errors.append(f"{customer_id}: {_why_not(asked, row)}")
+    decisions, errors = _Decisions(asked), list(asked.errors)
+    must_match = asked.definition.segment.kind == "rule" and not request.override
+    for customer_id, matches in asked.customers():
+        who = (customer_id, request.legalEntityId)
+        if must_match and not matches:
+            errors.append(f"{customer_id}: {_why_not(asked, customer_id)}")
             continue
-        if not by_rule and who not in state.includes:
-            decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, True))
-            state = replace(state, includes={**state.includes, who: _CAUSE})
-        for excluded in {who, (customer_id, "")} & state.excludes:
-            decisions.append(Decision(segment_id, excluded, keys.EXCLUDE_PREFIX, False))
-            state = replace(state, excludes=state.excludes - {excluded})
-    _settle(store, asked, decisions, state, at)
-    return _result(asked, errors)
+        if not matches or request.legalEntityId:
+            decisions.include(who)
+        decisions.take_back_exclude(who)
+        decisions.take_back_exclude((customer_id, ""))
+    return _settle(store, asked, decisions, errors, at)
 
 
 def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) -> AssignResult:
@@ -71,24 +105,16 @@ def unassign(store: Store, segment_id: str, request: CustomerIds, at: datetime) 
     One who matches the rule is excluded, so that the next run does not put him back. Raises NotFound.
     """
     asked = _load(store, segment_id, request, at)
-    entity = request.legalEntityId
-    decisions: list[Decision] = []
-    errors = list(asked.errors)
-    state = asked.state
-    matched = asked.found[segment_id].matched
-    for row, customer_id in enumerate(asked.frame.ids):
-        who = (customer_id, entity)
-        if who in state.includes:
-            decisions.append(Decision(segment_id, who, keys.INCLUDE_PREFIX, False))
-            state = replace(state, includes={other: s for other, s in state.includes.items() if other != who})
-        elif who not in state.members and (entity or not matched[row]):
-            errors.append(f"{customer_id}: is not a member of {segment_id}{_of_entity(entity)}")
-            continue
-        if matched[row] and not entity and who not in state.excludes:
-            decisions.append(Decision(segment_id, who, keys.EXCLUDE_PREFIX, True))
-            state = replace(state, excludes=state.excludes | {who})
-    _settle(store, asked, decisions, state, at)
-    return _result(asked, errors)
+    decisions, errors = _Decisions(asked), list(asked.errors)
+    for customer_id, matches in asked.customers():
+        who = (customer_id, request.legalEntityId)
+        by_rule = matches and not request.legalEntityId
+        if not decisions.take_back_include(who) and not by_rule and who not in asked.state.members:
+            entity = f" for the legal entity {request.legalEntityId}" if request.legalEntityId else ""
+            errors.append(f"{customer_id}: is not a member of {segment_id}{entity}")
+        elif by_rule:
+            decisions.exclude(who)
+    return _settle(store, asked, decisions, errors, at)
 
 
 def explain(store: Store, segment_id: str, customer_id: str, now: datetime | None, at: datetime) -> Explanation:
@@ -141,7 +167,7 @@ def _load(store: Store, segment_id: str, request: CustomerIds, at: datetime, now
     errors += [
         f"{customer_id}: there is no such customer" for customer_id in ids if frame.position(customer_id) is None
     ]
-    return _Asked(definition, frame, found, states[segment_id], tuple(errors), len(errors) + frame.size)
+    return _Asked(definition, frame, found, states[segment_id], tuple(errors))
 
 
 def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Definition]:
@@ -157,16 +183,18 @@ def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Defi
     return evaluation.needed(evaluation.define([*everything, segment], known, at), [segment.segmentId])
 
 
-def _settle(store: Store, asked: _Asked, decisions: list[Decision], state: State, at: datetime) -> None:
+def _settle(store: Store, asked: _Asked, decisions: _Decisions, errors: list[str], at: datetime) -> AssignResult:
     """Write the decisions and the memberships that follow for the customers at hand."""
     found = asked.found[asked.definition.segment.segmentId]
-    changes = evaluation.changes(asked.definition, asked.frame, found, state, _CAUSE)
-    memberships.decide(store.table, decisions, changes, at, store.partitions)
+    changes = evaluation.changes(asked.definition, asked.frame, found, decisions.state(), _CAUSE)
+    memberships.decide(store.table, decisions.made, changes, at, store.partitions)
+    count = len(asked.errors) + asked.frame.size
+    return AssignResult(successCount=count - len(errors), failedCount=len(errors), errors=errors)
 
 
-def _why_not(asked: _Asked, row: int) -> str:
+def _why_not(asked: _Asked, customer_id: str) -> str:
     """The first condition that fails, in words."""
-    definition = asked.definition
+    definition, row = asked.definition, asked.frame.ids.index(customer_id)
     if definition.paused:
         return f"the segment is paused: {definition.paused}"
     if not definition.open:
@@ -190,11 +218,3 @@ def _reason(definition: Definition, matches: bool, included: bool, excluded: boo
     if definition.rule is None:
         return "nobody assigned the customer to this manual segment"
     return "the rule matches" if matches else "the rule does not match"
-
-
-def _of_entity(entity: str) -> str:
-    return f" for the legal entity {entity}" if entity else ""
-
-
-def _result(asked: _Asked, errors: list[str]) -> AssignResult:
-    return AssignResult(successCount=asked.count - len(errors), failedCount=len(errors), errors=errors)

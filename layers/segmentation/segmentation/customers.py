@@ -6,7 +6,7 @@ from typing import Any
 
 from segmentation import evaluation, partitions, runs
 from segmentation.attributes import kind_of, stored_value
-from segmentation.engine.catalogue import FEATURES, Kind
+from segmentation.engine.catalogue import FEATURES, Catalogue, Kind
 from segmentation.engine.frame import (
     BooleanColumn,
     Column,
@@ -34,10 +34,11 @@ def put(store: Store, customer_id: str, request: PutCustomer, at: datetime) -> C
     if new:
         catalogue.add_attributes(store.table, new)
         # Somebody else may have been faster, with another kind.
-        attributes, _ = _checked(request.attributes, catalogue.load(store.table).attributes)
+        known = catalogue.load(store.table)
+        attributes, _ = _checked(request.attributes, known.attributes)
     customers.put(store.table, customer_id, attributes, at, store.partitions)
     frame_at = partitions.load_customers(store, [customer_id])
-    _refresh(store, customer_id, frame_at, at)
+    _refresh(store, customer_id, frame_at, known, at)
     return _customer(store, frame_at(evaluation.instant(at)), at)
 
 
@@ -64,10 +65,11 @@ def erase(store: Store, customer_id: str, at: datetime) -> Erased:
     return Erased(customerId=customer_id, jobId=job_id)
 
 
-def _refresh(store: Store, customer_id: str, frame_at: evaluation.FrameAt, at: datetime) -> None:
+def _refresh(store: Store, customer_id: str, frame_at: evaluation.FrameAt, known: Catalogue, at: datetime) -> None:
     """Evaluate every segment for one customer and write what changed."""
-    known = list(segments.all_segments(store.table, at))
-    definitions = evaluation.define(known, catalogue.load(store.table, [s.segmentId for s in known]), at)
+    everything = {segment.segmentId: segment for segment in segments.all_segments(store.table, at)}
+    names = Catalogue(known.attributes, known.events, everything.keys())
+    definitions = evaluation.define(everything.values(), names, at)
     states = memberships.states_of_customer(store.table, customer_id)
     found = evaluation.members(definitions, frame_at, lambda segment_id: states.get(segment_id, State()))
     changes = [

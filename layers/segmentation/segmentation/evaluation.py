@@ -18,6 +18,9 @@ from segmentation.models.common import iso
 from segmentation.models.segments import Segment
 from segmentation.store.memberships import Change, State, Who
 
+CLOCK = ""
+"""Key of statistics that are not pinned to an instant of their own."""
+
 FrameAt = Callable[[np.datetime64], Frame]
 StateOf = Callable[[str], State]
 

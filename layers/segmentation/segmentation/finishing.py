@@ -6,25 +6,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from segmentation import evaluation
 from segmentation.engine.analysis.partials import merge
 from segmentation.engine.analysis.reporting import attribute_statistics, report
-from segmentation.engine.catalogue import Catalogue
-from segmentation.errors import InvalidCriteria, NotFound
-from segmentation.evaluation import compile_rule, instant
+from segmentation.errors import NotFound
 from segmentation.models.common import iso
-from segmentation.models.segments import Segment
 from segmentation.store import catalogue, jobs, keys, segments
 from segmentation.store.store import Store
-
-CLOCK = ""
-"""Key of the statistics that are not pinned to an instant of their own."""
 
 
 def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, str]:
     """Close a run: analyses and states of the segments it evaluated, or the reason why it failed."""
     plan = state.get("plan") or state
-    job_id = plan["jobId"]
+    job_id = plan.get("jobId")
     failure = failure_of(state)
+    if job_id is None:
+        # The schedule's run failed before it had a job; the failed execution is what an operator sees.
+        return {"status": "failed"}
     everywhere = len(plan.get("partitions", [])) == store.partitions
     if failure is None:
         store_results(store, job_id, at, everywhere)
@@ -79,18 +77,18 @@ def store_results(store: Store, job_id: str, at: datetime, everywhere: bool) -> 
     evaluated: dict[str, int] = jobs.item(store.table, job_id)["details"].get("segments", {})
     known = {segment.segmentId: segment for segment in segments.all_segments(store.table, at)}
     merged = _merged(store)
-    if CLOCK in merged:
-        catalogue.put_statistics(store.table, attribute_statistics(merged[CLOCK]), iso(at))
-    definitions = catalogue.load(store.table, known)
+    if evaluation.CLOCK in merged:
+        catalogue.put_statistics(store.table, attribute_statistics(merged[evaluation.CLOCK]), iso(at))
+    definitions = evaluation.define(known.values(), catalogue.load(store.table, known), at)
     for segment_id, version in evaluated.items():
         segment = known.get(segment_id)
         if segment is None or segment.version != version:
             continue
-        paused = _pause_reason(segment, definitions)
+        paused = definitions[segment_id].paused
         if paused:
             segments.set_state(store.table, segment_id, version, "paused", paused, None)
             continue
-        measured = merged.get(str(instant(segment.now)) if segment.now else CLOCK)
+        measured = merged.get(str(definitions[segment_id].now) if segment.now else evaluation.CLOCK)
         if measured:
             found = report(measured, segment_id, segments.sizes(store.table, segment_id))
             segments.put_analysis(store.table, segment_id, found, at)
@@ -108,16 +106,8 @@ def _say_why_still_evaluating(store: Store, job_id: str, failure: str, at: datet
             segments.set_state(store.table, segment.segmentId, segment.version, "evaluating", reason, None)
 
 
-def _pause_reason(segment: Segment, known: Catalogue) -> str | None:
-    try:
-        compile_rule(segment, known)
-    except InvalidCriteria as error:
-        return "; ".join(detail.message for detail in error.errors) or error.message
-    return None
-
-
 def _merged(store: Store) -> dict[str, dict[str, Any]]:
-    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK for those that are not).
+    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK: the others).
 
     Folded as they are read: one partition's can be megabytes.
     """

@@ -50,11 +50,12 @@ class Task:
     dataset: str | None = None
     segment_ids: tuple[str, ...] | None = None
     now: datetime | None = None
+    dropped_at: datetime | None = None
 
     @staticmethod
-    def of(event: Mapping[str, Any], details: Mapping[str, Any]) -> "Task":
-        """The task of a state machine's item, and the details of its job, where everything that may be long is kept."""
-        named, now = details.get("segmentIds"), details.get("now")
+    def of(event: Mapping[str, Any], job: Mapping[str, Any]) -> "Task":
+        """The task of a state machine's item, and of its job, where everything that may be long is kept."""
+        named, now = job["details"].get("segmentIds"), job["details"].get("now")
         return Task(
             event["jobId"],
             event["partition"],
@@ -62,12 +63,13 @@ class Task:
             event.get("dataset"),
             tuple(named) if named is not None else None,
             datetime.fromisoformat(now) if now else None,
+            datetime.fromisoformat(job["createdAt"]),
         )
 
 
 def work(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]:
     """What the state machine's item asks for. Raises NotFound if its job is gone."""
-    return evaluate(store, Task.of(event, jobs.item(store.table, event["jobId"])["details"]), at)
+    return evaluate(store, Task.of(event, jobs.item(store.table, event["jobId"])), at)
 
 
 def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
@@ -94,8 +96,9 @@ def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
 def _has_work(store: Store, task: Task) -> bool:
     """A run always evaluates; an import only partitions that it brings something to.
 
-    Decided by the staged files and not by what
-    a merge changes: the worker before may have died between its merge and its evaluation."""
+    Decided by the staged files and not by what a merge changes: the worker before may have died between its merge and
+    its evaluation.
+    """
     if task.kind != IMPORT:
         return True
     return any(True for _ in store.files.list(keys.staged_prefix(task.job_id, task.partition)))
@@ -103,11 +106,9 @@ def _has_work(store: Store, task: Task) -> bool:
 
 def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | None]:
     """Bring the partition's snapshot up to date; returns it and its pointer."""
-    rows = task.kind == IMPORT and task.dataset != "members"
     staged = merge.Staged()
-    if rows:
-        dropped = datetime.fromisoformat(jobs.item(store.table, task.job_id)["createdAt"])
-        staged = merge.take_staged(store.files, task.job_id, task.partition, dropped)
+    if task.kind == IMPORT and task.dataset != "members":
+        staged = merge.take_staged(store.files, task.job_id, task.partition, task.dropped_at)
     for _ in range(_ATTEMPTS):
         previous = partitions.current(store, task.partition)
         try:
@@ -199,7 +200,7 @@ def _measure(
     """
     masks = {segment_id: members.mask for segment_id, members in found.items()}
     pinned = sorted({definition.now for definition in definitions.values() if definition.segment.now})
-    partials = [{"pinned": "", "partial": measure(frame_at(now), masks, now)}]
+    partials = [{"pinned": evaluation.CLOCK, "partial": measure(frame_at(now), masks, now)}]
     partials += [{"pinned": str(instant), "partial": measure(frame_at(instant), masks, instant)} for instant in pinned]
     body = gzip.compress(json.dumps({"at": at.isoformat(), "partials": partials}).encode(), compresslevel=3, mtime=0)
     store.files.put(keys.statistics(partition), body)

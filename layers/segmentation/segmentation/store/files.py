@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self, cast
 
 from botocore.exceptions import ClientError
 
@@ -56,10 +56,6 @@ class Files:
     def open_range(self, key: str, etag: str | None = None) -> "RangeFile":
         """A seekable file that fetches only what is read. Raises NotFound."""
         return RangeFile(self, key, self.head(key).size, etag)
-
-    def open_stream(self, key: str) -> IO[bytes]:
-        """The object as one stream, read forwards. Raises NotFound."""
-        return cast(IO[bytes], self._call("get_object", key)["Body"])
 
     def put(self, key: str, data: bytes, if_absent: bool = False, content_type: str | None = None) -> None:
         """Write an object. With `if_absent`, an object that exists raises AlreadyThere."""

@@ -17,11 +17,6 @@ def escape(part: str) -> str:
     return part.replace("%", "%25").replace("#", "%23")
 
 
-def unescape(part: str) -> str:
-    """The inverse of `escape`."""
-    return part.replace("%23", "#").replace("%25", "%")
-
-
 def partition_of(customer_id: str, partitions: int) -> int:
     """The partition in which a customer lives, for ever: crc32 of the UTF-8 id modulo the number of partitions."""
     return zlib.crc32(customer_id.encode()) % partitions
@@ -30,7 +25,6 @@ def partition_of(customer_id: str, partitions: int) -> int:
 # ------------------------------------------------------------------ segments
 
 SEGMENTS = "SEGMENTS"
-VERSION_PREFIX = "VERSION#"
 
 
 def segment(segment_id: str) -> Key:
@@ -45,7 +39,7 @@ def segment_index(segment_id: str, site: str) -> Key:
 
 def segment_version(segment_id: str, version: int) -> Key:
     """A version of a segment as it was, kept for ever."""
-    return {"PK": f"SEGMENT#{segment_id}", "SK": f"{VERSION_PREFIX}{version:08d}"}
+    return {"PK": f"SEGMENT#{segment_id}", "SK": f"VERSION#{version:08d}"}
 
 
 def analysis(segment_id: str) -> Key:
@@ -190,7 +184,6 @@ def idempotency(operation: str, caller: str, token: str) -> Key:
 IMPORTS = "imports/"
 MAPPING_SUFFIX = ".mapping.json"
 EXPORT_REQUESTS = "requests/exports/"
-DATASETS = ("customers", "orders", "events", "members")
 
 
 def snapshot_file(partition: int, version: str, dataset: str) -> str:

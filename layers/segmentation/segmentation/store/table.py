@@ -185,11 +185,8 @@ class Table:
         limit: int | None = None,
         start: Mapping[str, Any] | None = None,
         backwards: bool = False,
-        after: str | None = None,
     ) -> Page:
-        """One query: at most `limit` items of a partition key whose sort key begins with `prefix` (or comes
-        after `after`).
-        """
+        """One query: at most `limit` items of a partition key whose sort key begins with `prefix`."""
         pk_name, sk_name = (f"{index}PK", f"{index}SK") if index else ("PK", "SK")
         arguments: Item = {
             "KeyConditionExpression": "#pk = :pk",
@@ -201,10 +198,6 @@ class Table:
             arguments["KeyConditionExpression"] += " AND begins_with(#sk, :sk)"
             arguments["ExpressionAttributeNames"]["#sk"] = sk_name
             arguments["ExpressionAttributeValues"][":sk"] = {"S": prefix}
-        elif after is not None:
-            arguments["KeyConditionExpression"] += " AND #sk > :sk"
-            arguments["ExpressionAttributeNames"]["#sk"] = sk_name
-            arguments["ExpressionAttributeValues"][":sk"] = {"S": after}
         if index:
             arguments["IndexName"] = index
         if limit:

@@ -69,3 +69,22 @@ class TooBusy(SegmentationError):
     """The store asked to slow down, or an answer in time is not possible: try again, or use the asynchronous way."""
 
     title = "Try again later"
+
+
+class Unfit(SegmentationError):
+    """A model that cannot be used; `status` says of which sort, the message why. A model in this state gives no scores."""
+
+    title = "No usable model"
+    status = "unfit"
+
+
+class InsufficientData(Unfit):
+    """Too few customers, or too little of what the method needs."""
+
+    status = "insufficient_data"
+
+
+class UnreliableFit(Unfit):
+    """A fit that did not converge, or ended at a bound."""
+
+    status = "unreliable"

@@ -1,1 +1,1 @@
-"""Customers in clusters: methods that find them, and what can be said of how good they are."""
+"""Clusters of customers: how they are found, judged and described."""

@@ -116,8 +116,8 @@ class Spread:
 def spread(points: Floats, labels: Labels, k: int | None = None) -> Spread:
     """The spread of `points` (n, d) about the means of their clusters; rows labelled -1 do not count.
 
-    `k` clusters, or as many as the highest label says. Memory: a few MB beside the arguments. InvalidInput if the
-    arguments do not fit each other.
+    `k` clusters, or as many as the highest label says. Memory: 8 bytes per row and a few MB, and a copy of the points
+    if some rows have no cluster. InvalidInput if the arguments do not fit each other.
     """
     _check(points, labels)
     if labels.min(initial=0) < 0:

@@ -1,13 +1,16 @@
 """Laws of RFM scores for random shops with many ties."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from segmentation.engine.document import to_document
 from segmentation.engine.frame import Floats
+from segmentation.engine.rfm.breaks import natural_breaks
 from segmentation.engine.rfm.grid import default_grid, validate
 from segmentation.engine.rfm.scoring import Binning, KMeansBins, Quantiles, Scores, Thresholds, fit, score
 
@@ -25,11 +28,11 @@ def shops(draw: st.DrawFn) -> Columns:
 
 
 BINS = st.integers(3, 10)
-FITTED = st.one_of(
+BINNINGS = st.one_of(
     st.builds(Quantiles, BINS, st.sampled_from(["linear", "r"])),
     st.builds(KMeansBins, BINS),
+    st.just(Thresholds((1, 4, 9), (2, 5, 8), (0, 10, 20))),
 )
-BINNINGS = st.one_of(FITTED, st.just(Thresholds((1, 4, 9), (2, 5, 8), (0, 10, 20))))
 
 
 def tabled(scores: Scores) -> Any:
@@ -94,6 +97,21 @@ def test_doubling_every_customer_does_not_move_the_breaks_of_k_means(shop: Colum
     once, twice = fit(*shop, KMeansBins(bins)), fit(*doubled, KMeansBins(bins))
     assert twice.customers == 2 * once.customers
     np.testing.assert_allclose(twice.monetary.cuts, once.monetary.cuts, rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(-20, 20), min_size=4, max_size=12), st.integers(2, 4))
+def test_natural_breaks_are_the_best_of_all_partitions(numbers: list[int], groups: int) -> None:
+    values = np.array(numbers, dtype=np.float64)
+    distinct = np.unique(values)
+    assume(len(distinct) >= groups)
+
+    def spread(cuts: Floats) -> float:
+        parts = [values[np.searchsorted(cuts, values) == group] for group in range(groups)]
+        return sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+
+    best = min(spread(np.array(cuts)) for cuts in combinations(distinct[:-1], groups - 1))
+    assert spread(natural_breaks(values, groups, "monetary")) == pytest.approx(best, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=60)

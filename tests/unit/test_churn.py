@@ -148,7 +148,7 @@ def test_labels_of_another_length_or_type_are_refused() -> None:
     points, churned = noisy()
     for labels in (churned[1:], churned.astype(float)):
         with pytest.raises(ValueError, match="labels of type"):
-            fit(points, labels)  # type: ignore[arg-type]
+            fit(points, labels)
 
 
 def test_extreme_customers_get_probabilities_within_zero_and_one_and_missing_ones_none() -> None:

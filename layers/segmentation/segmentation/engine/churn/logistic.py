@@ -59,12 +59,12 @@ class _State:
 def fit(points: Floats, churned: Bools, *, c: float = 1.0) -> Logistic:
     """The minimum of |w|^2 / 2 + c * sum(log(1 + exp(-y (x . w + b)))), y being 1 or -1.
 
-    It is the objective of scikit-learn's LogisticRegression. `points` (n, d) should be on one scale: the penalty on w is
-    the same for all columns, and the intercept b has none. Newton's method with step halving; beside the input it needs
-    memory for one chunk and a few bytes a row. Raises InvalidInput for values that are not finite, c <= 0 or no columns,
-    InsufficientData with fewer than 10 customers of a class, and UnreliableFit if the columns separate the classes (the
-    penalty alone would then decide how sure the model is), if they explain each other beyond what c can resolve, or if
-    the iteration does not converge.
+    It is the objective of scikit-learn's LogisticRegression. `points` (n, d) should be on one scale: the penalty on w
+    is the same for all columns, and the intercept b has none. Newton's method with step halving; beside the input it
+    needs memory for one chunk and a few bytes a row. Raises InvalidInput for values that are not finite, c <= 0 or no
+    columns, InsufficientData with fewer than 10 customers of a class, and UnreliableFit if the columns separate the
+    classes (the penalty alone would then decide how sure the model is), if they explain each other beyond what c can
+    resolve, or if the iteration does not converge.
     """
     _check(points, churned, c)
     sign = np.where(churned, 1.0, -1.0)

@@ -1,0 +1,256 @@
+"""How often customers order and whether they still do: the BG/NBD model, fitted by maximum likelihood.
+
+Fader, Hardie and Lee (2005), "Counting Your Customers the Easy Way: An Alternative to the Pareto/NBD Model", Marketing
+Science 24(2). A customer is three figures: `frequency` x, the number of orders after the first; `recency` t_x, the time
+from the first to the last order (0 where x = 0); `age` T, the time from the first order to the end of the observation.
+Any one unit of time will do, and the model then speaks in it. It must not know of dates, money or the other models.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from segmentation.engine.frame import Bools, Floats
+from segmentation.engine.lifetime.coding import begin_of_runs, coded, distinct_of, key_of
+from segmentation.engine.lifetime.likelihood import Counts, Top, climb
+from segmentation.engine.lifetime.living import expected, kinds_of
+from segmentation.errors import FieldError, InsufficientData, InvalidInput, UnreliableFit
+
+NAMES = ("r", "alpha", "a", "b")
+LEAST_CUSTOMERS = 100
+LEAST_REPEAT_BUYERS = 40
+"""Ten for each of the four parameters: with fewer, the standard errors are as large as the parameters."""
+BOUND = 1e4
+"""r, a and b lie between 1/BOUND and BOUND, alpha between 1/BOUND and BOUND times the mean age."""
+SAMPLE = 4_096
+"""Customers whose fit starts the fit of all."""
+
+
+@dataclass(frozen=True)
+class BgNbd:
+    """Rates of orders are drawn from Gamma(r, alpha); after each order one leaves, with a chance drawn from Beta(a, b).
+
+    `alpha` is in the unit of the ages. `standard_errors` are of r, alpha, a, b. `customers` were fitted in `rows`
+    distinct histories; `newcomers` of age 0 were left out, as nothing could be seen of them yet.
+    """
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+    log_likelihood: float
+    standard_errors: tuple[float, ...]
+    customers: int
+    rows: int
+    iterations: int
+    newcomers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """Distinct histories (m,), ordered by frequency, recency and age, with the customers of each as `weight`.
+
+    `inverse` (n,) leads from a customer to the history.
+    """
+
+    frequency: Floats
+    recency: Floats
+    age: Floats
+    weight: Floats
+    inverse: NDArray[np.int64]
+
+
+def grouped(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayLike | None = None) -> Grouped:
+    """The distinct histories of n customers. Raises InvalidInput as `fit` does."""
+    return _grouped(*_checked(frequency, recency, age), _checked_weight(weight, np.shape(frequency)))
+
+
+def fit(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayLike | None = None) -> BgNbd:
+    """The model of n customers, each counted `weight` times; columns (n,), the times in one unit.
+
+    Customers of age 0 count as newcomers and carry no information. Standard errors come from the observed information.
+    Needs memory for a dozen columns. Raises InvalidInput for what cannot be a history, InsufficientData below 100
+    customers or 40 repeat buyers, UnreliableFit where the likelihood has no maximum inside the bounds.
+    """
+    x, recencies, ages = _checked(frequency, recency, age)
+    weights = _checked_weight(weight, x.shape)
+    newcomers, old = 0, ages > 0
+    if not old.all():
+        newcomers = _whole(float(np.sum(~old) if weights is None else weights[~old].sum()))
+        x, recencies, ages = x[old], recencies[old], ages[old]
+        weights = None if weights is None else weights[old]
+    histories = _grouped(x, recencies, ages, weights)
+    _require_enough(histories, newcomers)
+    total = float(histories.weight.sum())
+    mean_age = float(histories.weight @ histories.age) / total
+    unit = np.log([1.0, mean_age, 1.0, 1.0])
+    low, high = unit - np.log(BOUND), unit + np.log(BOUND)
+    start = _start(histories)
+    if len(histories.weight) > 2 * SAMPLE:
+        sampled = climb(_counts(_sample(histories)), start, low, high)
+        start = sampled.logs if sampled.state == "converged" else start
+    top = climb(_counts(histories), start, low, high)
+    errors = _standard_errors(top, low, high)
+    r, alpha, a, b = np.exp(top.logs).tolist()
+    rows = len(histories.weight)
+    return BgNbd(r, alpha, a, b, top.value, errors, _whole(total), rows, top.steps, newcomers)
+
+
+def probability_alive(model: BgNbd, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Floats:
+    """Chance (n,) that the customer still orders; 1 without a repeat order, as the model lets nobody leave before one.
+
+    Fader, Hardie and Lee (2008), "Computing P(alive) Using the BG/NBD Model". Raises InvalidInput as `fit` does.
+    """
+    return _alive(model, *_checked(frequency, recency, age))
+
+
+def expected_orders(model: BgNbd, horizon: float, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Floats:
+    """Orders (n,) to expect within `horizon` from the end of the observation: equation 10 of the paper.
+
+    Computed once per distinct frequency and age, to 1e-8 of the value. Raises InvalidInput as `fit` does, and for a
+    horizon that is not a number of at least 0.
+    """
+    x, recencies, ages = _checked(frequency, recency, age)
+    _check_horizon(horizon)
+    columns = coded(x), coded(ages)
+    pairs = distinct_of(key_of(columns))
+    begins = begin_of_runs(columns[0].codes[pairs.first])
+    frequencies = x[pairs.first[begins]]
+    kinds = kinds_of(model.a, model.b + frequencies, model.r + frequencies, horizon / model.alpha)
+    living = expected(kinds, np.cumsum(begins) - 1, horizon / (model.alpha + ages[pairs.first]))
+    result: Floats = _alive(model, x, recencies, ages) * living[pairs.inverse]
+    return result
+
+
+def expected_new(model: BgNbd, horizon: float) -> float:
+    """Orders to expect of a new customer within `horizon` after the first: equation 9 of the paper."""
+    return float(expected_orders(model, horizon, [0.0], [0.0], [0.0])[0])
+
+
+def _alive(model: BgNbd, x: Floats, recency: Floats, age: Floats) -> Floats:
+    exposure = (model.r + x) * np.log((model.alpha + age) / (model.alpha + recency))
+    with np.errstate(over="ignore"):
+        odds_gone = np.exp(exposure + np.log(model.a / (model.b + np.maximum(x, 1) - 1)))
+    result: Floats = 1 / (1 + np.where(x > 0, odds_gone, 0.0))
+    return result
+
+
+def _grouped(x: Floats, recency: Floats, age: Floats, weight: Floats | None) -> Grouped:
+    distinct = distinct_of(key_of((coded(x), coded(recency), coded(age))))
+    first = distinct.first
+    counts = np.bincount(distinct.inverse, weight, len(first)).astype(np.float64, copy=False)
+    return Grouped(x[first], recency[first], age[first], counts, distinct.inverse)
+
+
+def _sample(histories: Grouped) -> Grouped:
+    """Every so many customers in the order of the histories: a sample spread over them as all customers are."""
+    reached = np.cumsum(histories.weight)
+    wanted = (np.arange(SAMPLE) + 0.5) * (reached[-1] / SAMPLE)
+    found = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
+    begins = begin_of_runs(found)
+    rows, inverse = found[begins], np.cumsum(begins) - 1
+    counts = np.bincount(inverse).astype(np.float64)
+    return Grouped(histories.frequency[rows], histories.recency[rows], histories.age[rows], counts, inverse)
+
+
+def _counts(histories: Grouped) -> Counts:
+    ages = coded(histories.age)
+    at_age = np.bincount(ages.codes, histories.weight)
+    orders = np.bincount(ages.codes, histories.weight * histories.frequency)
+    some = at_age > 0
+    repeat = slice(int(np.searchsorted(histories.frequency, 0.0, side="right")), None)
+    frequency, weight = histories.frequency[repeat], histories.weight[repeat]
+    begins = begin_of_runs(frequency)
+    code = np.cumsum(begins) - 1
+    return Counts(
+        frequencies=frequency[begins],
+        customers=np.bincount(code, weight),
+        ages=ages.values[some],
+        at_age=at_age[some],
+        orders_at_age=orders[some],
+        code=code,
+        recency=histories.recency[repeat],
+        age=histories.age[repeat],
+        weight=weight,
+    )
+
+
+def _start(histories: Grouped) -> Floats:
+    """Logs of r, alpha, a, b: rates as spread as usual around the mean rate, and one in four leaving after an order."""
+    age, orders = histories.weight @ histories.age, histories.weight @ histories.frequency
+    return np.log(np.array([0.5, 0.5 * age / orders, 1.0, 3.0]))
+
+
+def _standard_errors(top: Top, low: Floats, high: Floats) -> tuple[float, ...]:
+    """Of r, alpha, a, b; raises UnreliableFit where the climb did not end at a maximum."""
+    values = np.exp(top.logs)
+    reached = ", ".join(f"{name}={value:.4g}" for name, value in zip(NAMES, values, strict=True))
+    if top.state == "bound":
+        at_bound = [name for name, at in zip(NAMES, (top.logs <= low) | (top.logs >= high), strict=True) if at]
+        raise UnreliableFit(
+            f"{' and '.join(at_bound)} ran to a bound ({reached}): the data do not tell this from 0 or infinity"
+        )
+    if top.state == "stuck":
+        raise UnreliableFit(f"the fit did not converge in {top.steps} steps ({reached})")
+    covariance = np.linalg.inv(-top.hessian)
+    variances = np.diag(covariance)
+    if not np.all(variances > 0):
+        raise UnreliableFit(f"the likelihood is flat where the fit ended ({reached}): no standard errors")
+    return tuple((values * np.sqrt(variances)).tolist())
+
+
+def _require_enough(histories: Grouped, newcomers: int) -> None:
+    customers = _whole(histories.weight.sum())
+    repeat = _whole(histories.weight[histories.frequency > 0].sum())
+    if customers < LEAST_CUSTOMERS:
+        beside = f" beside {newcomers} of age 0" if newcomers else ""
+        raise InsufficientData(f"{customers} customers{beside} are too few: at least {LEAST_CUSTOMERS} are needed")
+    if repeat < LEAST_REPEAT_BUYERS:
+        raise InsufficientData(
+            f"{repeat} of {customers} customers ordered again: at least {LEAST_REPEAT_BUYERS} repeat buyers are needed"
+        )
+
+
+def _checked(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """The columns as arrays of float64; raises InvalidInput with one error per broken rule."""
+    x, recencies, ages = (np.ascontiguousarray(column, dtype=np.float64) for column in (frequency, recency, age))
+    if x.ndim != 1 or not x.shape == recencies.shape == ages.shape:
+        message = f"frequency {x.shape}, recency {recencies.shape} and age {ages.shape} are not columns of one length"
+        raise InvalidInput(message, [FieldError("frequency", message)])
+    with np.errstate(invalid="ignore"):
+        rules: tuple[tuple[str, Bools, str], ...] = (
+            ("frequency", (x >= 0) & (x == np.rint(x)) & (x < np.inf), "is not a whole number of at least 0"),
+            ("age", (ages >= 0) & (ages < np.inf), "is not a number of at least 0"),
+            ("recency", (recencies >= 0) & (recencies <= ages), "is not between 0 and the age"),
+            ("recency", (recencies > 0) == (x > 0), "does not fit the frequency: it is 0 without a repeat order only"),
+        )
+    columns = {"frequency": x, "recency": recencies, "age": ages}
+    errors = []
+    for field, holds, complaint in rules:
+        if not holds.all():
+            value = f"{field}={columns[field][np.argmin(holds)]:g}"
+            errors.append(FieldError(field, f"{value} {complaint} ({np.sum(~holds)} of {len(x)} rows)"))
+    if errors:
+        raise InvalidInput("; ".join(error.message for error in errors), errors)
+    return x, recencies, ages
+
+
+def _checked_weight(weight: ArrayLike | None, shape: tuple[int, ...]) -> Floats | None:
+    if weight is None:
+        return None
+    weights = np.asarray(weight, dtype=np.float64)
+    if weights.shape != shape or not np.all((weights > 0) & (weights < np.inf)):
+        message = f"weight {weights.shape} is not a column of positive numbers, one for each of {shape} customers"
+        raise InvalidInput(message, [FieldError("weight", message)])
+    return weights
+
+
+def _check_horizon(horizon: float) -> None:
+    if not 0 <= horizon < np.inf:
+        message = f"horizon={horizon} is not a number of at least 0"
+        raise InvalidInput(message, [FieldError("horizon", message)])
+
+
+def _whole(number: float) -> int:
+    return round(float(number))

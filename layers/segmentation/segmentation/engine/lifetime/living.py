@@ -1,0 +1,105 @@
+"""Orders expected of a customer who is still one: the BG/NBD expectation as an integral over the chance to leave.
+
+With shares p of leaving after an order distributed as Beta(a, b) and rates as Gamma(r, alpha), E[X(t)] is the mean of
+g(p) = (1 - (1 + p t / alpha)^-r) / p: Fader, Hardie and Lee (2005), before they write equations 9 and 10 with Gauss's
+hypergeometric function. That function has trouble where a nears 1 or its last argument nears 1; the integral has not.
+It must not know of models and customers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.engine.frame import Floats
+
+Integers = NDArray[np.int64]
+
+SPACING = 0.35
+"""Largest distance of points on the scale ln(p / (1 - p)), where the trapezoidal rule converges exponentially."""
+LEAST_POINTS = 48
+STEP = 16
+"""Numbers of points are multiples of this, so that few sizes occur."""
+DEPTH = 27.0
+"""Points end where the integrand has fallen to e^-27 = 2e-12 of its height."""
+CELLS = 1 << 16
+"""Numbers computed on at a time: half a megabyte an array."""
+_NEWTON_STEPS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """Sorts of customers (k,) by `b` and `exponent`, each with the `number` of its points from `low` to `high`."""
+
+    a: float
+    b: Floats
+    exponent: Floats
+    low: Floats
+    high: Floats
+    number: Integers
+
+
+def kinds_of(a: float, b: Floats, exponent: Floats, longest: float) -> Kinds:
+    """For Beta(a, b[k]) and exponents r[k] (k,), and times t / alpha of at most `longest`."""
+    # g(0) = r t / alpha, and its slope there is of the order of the square: both may make up for little density.
+    left = DEPTH + 2 * np.log1p(exponent * longest)
+    height = _log_density(a, b, np.log((a + 1) / b))
+    low = _ends(a, b, height - left, (height - left) / (a + 1))
+    high = _ends(a, b, height - DEPTH, (DEPTH - height) / b)
+    number = np.ceil(np.maximum((high - low) / SPACING + 1, LEAST_POINTS) / STEP).astype(np.int64) * STEP
+    return Kinds(a, b, exponent, low, high, number)
+
+
+def expected(kinds: Kinds, code: Integers, time: Floats) -> Floats:
+    """Orders (n,) expected of living customers, by their kind `code` (n,) and `time` (n,) as t / alpha.
+
+    To 1e-8 of the value. A customer's result does not depend on the others. Fastest where equal codes are neighbours.
+    """
+    result = np.empty(len(code))
+    numbers = kinds.number[code]
+    for number in np.unique(numbers).tolist():
+        alike = np.flatnonzero(numbers == number)
+        rows = max(1, CELLS // number)
+        for begin in range(0, len(alike), rows):
+            chosen = alike[begin : begin + rows]
+            result[chosen] = _integral(kinds, code[chosen], time[chosen], number)
+    return result
+
+
+def _integral(kinds: Kinds, code: Integers, time: Floats, number: int) -> Floats:
+    """The mean of g under Beta(a, b), as that of g - g' (1 - p) / (a + b) under Beta(a + 1, b).
+
+    Both are equal by integration by parts, and the second falls fast towards p = 0 however small a is.
+    """
+    present, inside = np.unique(code, return_inverse=True)
+    a, b, exponent = kinds.a, kinds.b[present][:, np.newaxis], kinds.exponent[code][:, np.newaxis]
+    low, high = kinds.low[present][:, np.newaxis], kinds.high[present][:, np.newaxis]
+    points = low + (high - low) * (np.arange(number) / (number - 1))
+    p = 1 / (1 + np.exp(-points))
+    density = _log_density(a, b, points)
+    weight = np.exp(density - density.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True) * p
+    steep = weight * (1 - p) / (a + b)
+    kept = weight + steep / p
+    # By row from here on. -g' = (g - r s (1 + p s)^(-r - 1)) / p with s = t / alpha.
+    scaled = p[inside] * time[:, np.newaxis]
+    none = np.expm1(-exponent * np.log1p(scaled))
+    scaled += 1
+    falling = (none + 1) / scaled * (exponent * time[:, np.newaxis])
+    total: Floats = np.sum(-none * kept[inside] - falling * steep[inside], axis=1)
+    return total
+
+
+def _ends(a: float, b: Floats, level: Floats, outside: Floats) -> Floats:
+    """Where the log-density falls to `level`, from further out; as it is concave, Newton's steps stay outside."""
+    y = outside
+    for _ in range(_NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-y))
+        y = y - (_log_density(a, b, y) - level) / ((a + 1) * (1 - p) - b * p)
+    return y
+
+
+def _log_density(a: float, b: Floats, y: Floats) -> Floats:
+    """Of Beta(a + 1, b) on the scale y = ln(p / (1 - p)), but for a constant."""
+    rest = np.logaddexp(0, y)
+    return (a + 1) * (y - rest) - b * rest

@@ -7,6 +7,7 @@ mean z over x purchases is their equation (1a), the conditional mean (5).
 It knows frequencies and means only: neither days nor other models.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ MINIMUM_CUSTOMERS = 30
 MAXIMUM_FREQUENCY = 1_000_000
 """Purchases of one customer; beyond it a figure is taken for a mistake. Bounds the table of distinct frequencies."""
 
+SMALLEST_VALUE, LARGEST_VALUE = 1e-30, 1e15
+"""Mean values that a fit takes for amounts of money, in any currency."""
+
 CORRELATION_LIMIT = 0.3
 """Correlation of frequency and mean value from which independence, on which the model rests, is in doubt."""
 
@@ -31,19 +35,19 @@ BLOCK = 16_384
 """Customers that are computed on at once: the columns on the way stay in the second-level cache."""
 
 START = (4.0, 3.0, 1.0)
-"""p, q, v from which the first fit starts, in units of the mean value."""
+"""p, q, v from which the first fit starts, in units of the geometric mean value."""
 
 LOWEST, HIGHEST = 1e-4, 1e5
-"""A parameter outside of these (v in units of the mean value) runs to a bound: the data do not determine it."""
+"""A parameter outside of these (v in units of the geometric mean) runs to a bound: the data do not determine it."""
 
 ITERATIONS = 200
 DECREMENT = 1e-12
 """Newton's method ends when a step promises less than this much log-likelihood per customer."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class GammaGamma:
-    """p and q are shapes, v is a scale in units of money; `standard_errors` (3,) in the order p, q, v.
+    """p and q are shapes, v is a scale in units of money; `standard_errors` are of p, q, v.
 
     `customers` are the repeat customers of the fit, `correlation` is Pearson's between their frequency and mean value
     (NaN where one of the two is constant).
@@ -53,7 +57,7 @@ class GammaGamma:
     q: float
     v: float
     log_likelihood: float
-    standard_errors: Floats
+    standard_errors: tuple[float, ...]
     customers: int
     correlation: float
     iterations: int
@@ -66,7 +70,7 @@ class GammaGamma:
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """Repeat customers: frequency, total value in units of the mean, and sums that no parameter changes."""
+    """Repeat customers: frequency, total value in units of the geometric mean, and sums that no parameter changes."""
 
     frequency: Floats
     total: Floats
@@ -94,20 +98,20 @@ def fit(frequency: Floats, mean_value: Floats, weight: Floats | None = None) -> 
 
     `frequency` counts repeat purchases, `mean_value` is their mean in money, `weight` how many customers a row stands
     for (1 each without it). Newton's method in the logarithms of the parameters on all rows, begun at the fit of a part
-    of them; no bound on the data's scale. Needs memory for four columns of the repeat customers.
+    of them. Needs memory for four columns of the repeat customers.
 
     Raises InvalidInput for lengths that differ, frequencies that are no counts, and repeat customers whose mean value
     is not positive (it says how many); InsufficientData for fewer than 30 repeat customers; UnreliableFit where the
     parameters run to a bound, or give new customers no finite mean.
     """
     x, z, w = _repeat_customers(frequency, mean_value, weight)
-    scale = float(np.average(z, weights=w))
-    data = _data(x, z / scale, w)
-    logs = np.log(START)
-    if len(x) > 2 * SAMPLE:
-        step = len(x) // SAMPLE
-        logs = _maximum(_data(x[::step], z[::step] / scale, None if w is None else w[::step]), logs)[0].logs
-    point, iterations = _maximum(data, logs)
+    log_z = np.log(z)
+    log_scale = float(np.average(log_z, weights=w))
+    scale = float(np.exp(log_scale))
+    log_z -= log_scale
+    z /= scale
+    point, iterations = _maximum(_data(x, z, log_z, w), _start(x, z, log_z, w))
+    customers = len(x) if w is None else float(w.sum())
     p, q, v = np.exp(point.logs).tolist()
     if q <= 1:
         raise UnreliableFit(f"q={q:.4g} is not above 1: customers differ so much that their mean spend is not finite")
@@ -115,9 +119,9 @@ def fit(frequency: Floats, mean_value: Floats, weight: Floats | None = None) -> 
         p=p,
         q=q,
         v=v * scale,
-        log_likelihood=point.value - data.customers * float(np.log(scale)),
-        standard_errors=_standard_errors(point) * (1.0, 1.0, scale),
-        customers=round(data.customers),
+        log_likelihood=point.value - customers * log_scale,
+        standard_errors=_standard_errors(point, scale),
+        customers=round(customers),
         correlation=_correlation(x, z, w),
         iterations=iterations,
     )
@@ -160,12 +164,12 @@ def _repeat_customers(
     wrong = np.flatnonzero(~((x > 0) & (x <= MAXIMUM_FREQUENCY) & (x == np.floor(x))))
     if len(wrong):
         raise _invalid("frequency", f"frequency={x[wrong[0]]} is not a count from 0 to {MAXIMUM_FREQUENCY}")
-    wrong = np.flatnonzero(~((z > 0) & (z < np.inf)))
+    wrong = np.flatnonzero(~((z >= SMALLEST_VALUE) & (z <= LARGEST_VALUE)))
     if len(wrong):
         raise _invalid(
             "meanValue",
-            f"{len(wrong)} of {len(z)} repeat customers have a mean value that is not positive (for one it is "
-            f"{z[wrong[0]]}); leave returns out of the amounts, or these customers out of the fit",
+            f"{len(wrong)} of {len(z)} repeat customers have a mean value that is not positive, or no amount of money "
+            f"(one is {z[wrong[0]]}); leave returns out of the amounts, or these customers out of the fit",
         )
     if w is not None and not (np.isfinite(w) & (w > 0)).all():
         raise _invalid("weight", "a weight is not positive")
@@ -181,23 +185,31 @@ def _invalid(field: str, message: str) -> InvalidInput:
     return InvalidInput(message, [FieldError(field, message)])
 
 
-def _data(x: Floats, z: Floats, w: Floats | None) -> _Data:
+def _start(x: Floats, z: Floats, log_z: Floats, w: Floats | None) -> Floats:
+    """Logs of the parameters that fit a part of many customers; for few customers, or an odd part, a fixed place."""
+    step = len(x) // SAMPLE
+    if step > 1:
+        with suppress(UnreliableFit):
+            part = _data(x[::step], z[::step], log_z[::step], None if w is None else w[::step])
+            return _maximum(part, np.log(START))[0].logs
+    return np.log(START)
+
+
+def _data(x: Floats, z: Floats, log_z: Floats, w: Floats | None) -> _Data:
     counts = np.bincount(x.astype(np.int64), weights=w)
-    levels = np.flatnonzero(counts)
-    level_weights = counts[levels].astype(np.float64)
-    log_z = np.log(z)
+    found = np.flatnonzero(counts)
+    levels, level_weights = found.astype(np.float64), counts[found].astype(np.float64)
     weighted = log_z if w is None else log_z * w
-    levels_ = levels.astype(np.float64)
     return _Data(
         frequency=x,
         total=x * z,
         weight=w,
-        levels=levels_,
+        levels=levels,
         level_weights=level_weights,
         customers=float(level_weights.sum()),
         log_mean=float(weighted.sum()),
         frequency_log_mean=float(x @ weighted),
-        frequency_log_frequency=float(level_weights @ (levels_ * np.log(levels_))),
+        frequency_log_frequency=float(level_weights @ (levels * np.log(levels))),
     )
 
 
@@ -216,11 +228,22 @@ def _maximum(data: _Data, logs: Floats) -> tuple[_Point, int]:
             return _settled(data, point, curvatures, step), iteration
         step *= min(1.0, 2.0 / float(np.abs(step).max()))
         point = _uphill(data, point, step)
-        outside = np.flatnonzero((point.logs < np.log(LOWEST)) | (point.logs > np.log(HIGHEST)))
-        if len(outside):
-            name, value = "pqv"[outside[0]], float(np.exp(point.logs[outside[0]]))
-            raise UnreliableFit(f"{name} runs to a bound ({name}={value:.4g}): the data do not determine the model")
+        _refuse_bounds(point.logs)
     raise UnreliableFit(f"the fit did not converge in {ITERATIONS} iterations")
+
+
+def _refuse_bounds(logs: Floats) -> None:
+    """As v falls, p grows and a customer's purchases get all alike; as v grows, so does q, and customers get alike."""
+    p, q, v = np.exp(logs).tolist()
+    if p > HIGHEST or v < LOWEST:
+        why = "purchases of one customer seem not to vary at all"
+    elif q > HIGHEST or v > HIGHEST:
+        why = "customers seem not to differ in what they spend"
+    elif p < LOWEST or q < LOWEST:
+        why = "values vary without measure"
+    else:
+        return
+    raise UnreliableFit(f"the fit runs to a bound (p={p:.4g}, q={q:.4g}, v={v:.4g} times the geometric mean): {why}")
 
 
 def _settled(data: _Data, point: _Point, curvatures: Floats, step: Floats) -> _Point:
@@ -300,10 +323,10 @@ def _sums(data: _Data, v: float) -> Floats:
     return sums
 
 
-def _standard_errors(point: _Point) -> Floats:
+def _standard_errors(point: _Point, scale: float) -> tuple[float, ...]:
     """Of p, q, v: the inverse of the observed information in logs, by the delta method."""
-    errors: Floats = np.exp(point.logs) * np.sqrt(np.diag(np.linalg.inv(-point.hessian)))
-    return errors
+    of_logs = np.sqrt(np.diag(np.linalg.inv(-point.hessian)))
+    return tuple((np.exp(point.logs) * (1.0, 1.0, scale) * of_logs).tolist())
 
 
 def _correlation(x: Floats, z: Floats, w: Floats | None) -> float:

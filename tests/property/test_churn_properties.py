@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from segmentation.engine.bands import by_share
+from segmentation.engine.bands import by_share, code
 from segmentation.engine.churn.logistic import fit, probability
 from segmentation.engine.churn.metrics import auc, calibration, cross_validate
 from segmentation.engine.document import to_document
@@ -107,7 +107,7 @@ def test_bands_by_share_are_never_empty_and_rise_with_the_score(scores: list[int
     assume(len(set(scores)) >= len(parts))
     names = tuple(f"band {number}" for number in range(len(parts)))
     bands = by_share(values, names, [part / sum(parts) for part in parts])
-    codes = bands.code(values)
+    codes = code(bands, values)
     assert set(codes.tolist()) == set(range(len(parts)))
     assert np.all(np.diff(codes[np.argsort(values)]) >= 0)
     assert bands == by_share(values[::-1], names, [part / sum(parts) for part in parts])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from segmentation.engine.bands import Bands, by_limits, by_share
+from segmentation.engine.bands import Bands, by_limits, by_share, code
 from segmentation.engine.document import from_document, to_document
 from segmentation.errors import InsufficientData, InvalidInput
 
@@ -13,14 +13,14 @@ RISKS = ("low", "medium", "high")
 
 
 def counts(bands: Bands, values: list[float]) -> list[int]:
-    return np.bincount(bands.code(np.array(values)), minlength=len(bands.names)).tolist()
+    return np.bincount(code(bands, np.array(values)), minlength=len(bands.names)).tolist()
 
 
 def test_a_score_at_a_limit_is_in_the_upper_band_and_a_missing_one_in_none() -> None:
     bands = by_limits(RISKS, (0.4, 0.7))
     scores = np.array([0.0, 0.39, 0.4, 0.69, 0.7, 1.0, np.nan, -np.inf, np.inf])
-    assert bands.code(scores).tolist() == [0, 0, 1, 1, 2, 2, -1, 0, 2]
-    assert bands.code(np.array([])).tolist() == []
+    assert code(bands, scores).tolist() == [0, 0, 1, 1, 2, 2, -1, 0, 2]
+    assert code(bands, np.array([])).tolist() == []
 
 
 def test_shares_are_met_exactly_without_ties() -> None:

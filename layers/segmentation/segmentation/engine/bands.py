@@ -28,12 +28,6 @@ class Bands:
     names: tuple[str, ...]
     cuts: tuple[float, ...]
 
-    def code(self, values: Floats) -> Codes:
-        """Codes (n) into `names`, -1 where the score is NaN; equal scores are in one band."""
-        codes = np.searchsorted(np.array(self.cuts), values, side="right").astype(np.int32)
-        codes[np.isnan(values)] = NONE
-        return codes
-
 
 def by_limits(names: Sequence[str], cuts: Sequence[float]) -> Bands:
     """Bands between fixed limits, one fewer than names. Raises InvalidInput unless limits are finite and ascend."""
@@ -72,6 +66,13 @@ def by_share(values: Floats, names: Sequence[str], shares: Sequence[float]) -> B
         last += 1 + int(np.argmin(np.abs(below[possible] - wanted[band - 1])))
         cuts.append(float(distinct[last]))
     return Bands(tuple(names), tuple(cuts))
+
+
+def code(bands: Bands, values: Floats) -> Codes:
+    """Codes (n) into the names of `bands` for scores (n), -1 where the score is NaN; equal scores are in one band."""
+    codes = np.searchsorted(np.array(bands.cuts), values, side="right").astype(np.int32)
+    codes[np.isnan(values)] = NONE
+    return codes
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -31,20 +31,21 @@ def clv(
     """Value (n,) in money of the orders expected in the next `months`, each discounted from the end of its month.
 
     `weeks_per_month` is a month in the unit of recency and age; `monthly_rate` is the discount of one month. A customer
-    whom `mean_spend` knows no value for gets NaN. Computed once per distinct history; a customer's value does not
-    depend on the others. Raises InvalidInput for months outside of 1..120, a month without length, a rate of -1 or
-    less.
+    whom `mean_spend` knows no value for gets NaN. A customer's value does not depend on the others.
+    Raises InvalidInput for months outside of 1..120, a month without length, a rate of -1 or less.
     """
     _check(months, weeks_per_month, monthly_rate)
-    histories = grouped(frequency, recency, age)
-    discounted = np.zeros(len(histories.frequency))
-    before = np.zeros(len(histories.frequency))
+    alive = probability_alive(bgnbd, frequency, recency, age)
+    # What a living customer orders hangs on frequency and age alone: there are far fewer such pairs than histories.
+    pairs = grouped(frequency, np.where(frequency > 0, age, 0.0), age)
+    columns = pairs.frequency, pairs.recency, pairs.age
+    discounted, before = np.zeros(len(pairs.frequency)), np.zeros(len(pairs.frequency))
     for month in range(1, months + 1):
-        horizon = month * weeks_per_month
-        orders = expected_orders(bgnbd, horizon, histories.frequency, histories.recency, histories.age)
+        orders = expected_orders(bgnbd, month * weeks_per_month, *columns)
         discounted += (orders - before) / (1 + monthly_rate) ** month
         before = orders
-    value: Floats = discounted[histories.inverse] * mean_spend(gamma_gamma, frequency, mean_value)
+    discounted /= probability_alive(bgnbd, *columns)
+    value: Floats = alive * discounted[pairs.inverse] * mean_spend(gamma_gamma, frequency, mean_value)
     return value
 
 

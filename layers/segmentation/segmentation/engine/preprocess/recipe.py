@@ -155,7 +155,7 @@ def _encoding_problems(feature: Feature, kind: Kind) -> list[tuple[str, str]]:
 
 
 def _missing_problems(feature: Feature, kind: Kind) -> list[tuple[str, str]]:
-    if feature.missing == "median" and isinstance(feature.encoding, OneHot):
+    if feature.missing == "median" and kind is Kind.STRING and isinstance(feature.encoding, OneHot):
         return [("missing", "text in categories has no median; take mode or constant")]
     if feature.missing != "constant":
         unused = feature.constant is not None

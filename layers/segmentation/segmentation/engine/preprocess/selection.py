@@ -126,7 +126,7 @@ def laplacian_scores(points: Floats, *, seed: int = 0, sample: int = SAMPLE) -> 
     weights = _neighbour_weights(points)
     degrees = weights.sum(axis=1)
     if not degrees.any():
-        return (math.nan,) * points.shape[1]
+        return tuple(math.nan for _ in degrees @ points)
     centred = points - degrees @ points / degrees.sum()
     spread = degrees @ np.square(centred)
     rough = spread - np.einsum("ij,ij->j", centred, weights @ centred)

@@ -161,7 +161,7 @@ def _check(columns: Mapping[str, Column], features: Sequence[Feature]) -> None:
     seen = set()
     for feature in features:
         if feature.name in seen:
-            errors.append(FieldError("features", f"{feature.name!r} is named twice"))
+            errors.append(FieldError("features", f"{feature.name[:64]!r} is named twice"))
         elif feature.name not in columns:
             known = ", ".join(sorted(columns)[:_SHOWN])
             errors.append(FieldError("features", f"{feature.name[:64]!r} is no attribute; known are {known}"))

@@ -68,6 +68,7 @@ def select(
     Dropped are, in this order: constant columns and those with a variance of at most `min_variance`; columns whose
     correlation with one named before them that stays is above `max_correlation` in absolute value (1 turns this off);
     and, where `keep` is given, all but the `keep` best by `score`. Variances and correlations are those of all rows.
+    Columns scaled to a deviation of 1 differ in none: a `min_variance` above 0 is for columns that are not scaled.
 
     InvalidInput for a parameter out of range; InsufficientData if no column is left.
     """

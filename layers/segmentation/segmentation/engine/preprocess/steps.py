@@ -100,6 +100,32 @@ class Scaled:
 Step = Clipped | Flagged | Filled | Categories | Ranks | Logged | Scaled
 
 
+def describe(step: Step) -> str:
+    """What the step does, as a sentence with its figures."""
+    match step:
+        case Clipped():
+            return (
+                f"{step.feature}: values below {step.low:.6g} and above {step.high:.6g} ({step.share:.1%}) "
+                f"are drawn in to there ({step.method})"
+            )
+        case Flagged():
+            return f"{step.column} is 1 where there is no value ({step.share:.1%})"
+        case Filled():
+            value = repr(step.value) if isinstance(step.value, str) else f"{step.value:.6g}"
+            return f"{step.feature}: a missing value ({step.share:.1%}) becomes the {step.method} {value}"
+        case Categories():
+            shares = zip(step.categories, step.shares, strict=True)
+            listed = ", ".join(f"{category} {share:.1%}" for category, share in shares)
+            return f"{step.feature}: one column each for {listed}; {step.grouped} rarer values are grouped"
+        case Ranks():
+            order = ", ".join(step.order)
+            return f"{step.feature}: the position in {order}, from 0; other values ({step.unknown:.1%}) are missing"
+        case Logged():
+            return f"{step.feature}: sign(x) * log(1 + |x|)"
+        case Scaled():
+            return f"{step.column}: (x - {step.centre:.6g}) / {step.scale:.6g} ({step.method})"
+
+
 def run(values: Floats, steps: Sequence[Step]) -> None:
     """Takes `values[n]` of a number, NaN for missing, through its steps, in place. The result is finite."""
     with np.errstate(over="ignore"):

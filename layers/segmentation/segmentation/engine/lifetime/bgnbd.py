@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmentation.engine.frame import Bools, Floats
-from segmentation.engine.lifetime.coding import begin_of_runs, coded, distinct_of, key_of
-from segmentation.engine.lifetime.likelihood import Counts, Top, climb
+from segmentation.engine.lifetime.coding import begin_of_runs, coded, counted, distinct
+from segmentation.engine.lifetime.likelihood import Histories, Top, climb, counts_of
 from segmentation.engine.lifetime.living import expected, kinds_of
 from segmentation.errors import FieldError, InsufficientData, InvalidInput, UnreliableFit
 
@@ -25,6 +25,8 @@ BOUND = 1e4
 """r, a and b lie between 1/BOUND and BOUND, alpha between 1/BOUND and BOUND times the mean age."""
 SAMPLE = 4_096
 """Customers whose fit starts the fit of all."""
+CHUNK = 1 << 14
+"""Customers computed on at a time: their arrays stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,20 @@ class BgNbd:
 
 
 @dataclass(frozen=True, eq=False)
-class Grouped:
-    """Distinct histories (m,), ordered by frequency, recency and age, with the customers of each as `weight`.
+class Grouped(Histories):
+    """Distinct histories (m,); `inverse` (n,) leads from a customer to the history."""
 
-    `inverse` (n,) leads from a customer to the history.
-    """
-
-    frequency: Floats
-    recency: Floats
-    age: Floats
-    weight: Floats
     inverse: NDArray[np.int64]
 
 
 def grouped(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayLike | None = None) -> Grouped:
     """The distinct histories of n customers. Raises InvalidInput as `fit` does."""
-    return _grouped(*_checked(frequency, recency, age), _checked_weight(weight, np.shape(frequency)))
+    x, recencies, ages = _checked(frequency, recency, age)
+    weights = _checked_weight(weight, x.shape)
+    rows = distinct(coded(x), coded(recencies), coded(ages))
+    one = rows.one
+    counts = np.bincount(rows.inverse, weights, len(one)).astype(np.float64, copy=False)
+    return Grouped(x[one], recencies[one], ages[one], counts, rows.inverse)
 
 
 def fit(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayLike | None = None) -> BgNbd:
@@ -80,7 +80,7 @@ def fit(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayL
         newcomers = _whole(float(np.sum(~old) if weights is None else weights[~old].sum()))
         x, recencies, ages = x[old], recencies[old], ages[old]
         weights = None if weights is None else weights[old]
-    histories = _grouped(x, recencies, ages, weights)
+    histories = _histories(x, recencies, ages, weights)
     _require_enough(histories, newcomers)
     total = float(histories.weight.sum())
     mean_age = float(histories.weight @ histories.age) / total
@@ -88,9 +88,9 @@ def fit(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayL
     low, high = unit - np.log(BOUND), unit + np.log(BOUND)
     start = _start(histories)
     if len(histories.weight) > 2 * SAMPLE:
-        sampled = climb(_counts(_sample(histories)), start, low, high)
+        sampled = climb(counts_of(_sample(histories)), start, low, high)
         start = sampled.logs if sampled.state == "converged" else start
-    top = climb(_counts(histories), start, low, high)
+    top = climb(counts_of(histories), start, low, high)
     errors = _standard_errors(top, low, high)
     r, alpha, a, b = np.exp(top.logs).tolist()
     rows = len(histories.weight)
@@ -114,11 +114,11 @@ def expected_orders(model: BgNbd, horizon: float, frequency: ArrayLike, recency:
     x, recencies, ages = _checked(frequency, recency, age)
     _check_horizon(horizon)
     columns = coded(x), coded(ages)
-    pairs = distinct_of(key_of(columns))
-    begins = begin_of_runs(columns[0].codes[pairs.first])
-    frequencies = x[pairs.first[begins]]
+    pairs = distinct(*columns)
+    begins = begin_of_runs(x[pairs.one])
+    frequencies = x[pairs.one[begins]]
     kinds = kinds_of(model.a, model.b + frequencies, model.r + frequencies, horizon / model.alpha)
-    living = expected(kinds, np.cumsum(begins) - 1, horizon / (model.alpha + ages[pairs.first]))
+    living = expected(kinds, np.cumsum(begins) - 1, horizon / (model.alpha + ages[pairs.one]))
     result: Floats = _alive(model, x, recencies, ages) * living[pairs.inverse]
     return result
 
@@ -129,54 +129,35 @@ def expected_new(model: BgNbd, horizon: float) -> float:
 
 
 def _alive(model: BgNbd, x: Floats, recency: Floats, age: Floats) -> Floats:
-    exposure = (model.r + x) * np.log((model.alpha + age) / (model.alpha + recency))
-    with np.errstate(over="ignore"):
-        odds_gone = np.exp(exposure + np.log(model.a / (model.b + np.maximum(x, 1) - 1)))
-    result: Floats = 1 / (1 + np.where(x > 0, odds_gone, 0.0))
+    result = np.empty(len(x))
+    for begin in range(0, len(x), CHUNK):
+        rows = slice(begin, begin + CHUNK)
+        silence = np.log((model.alpha + age[rows]) / (model.alpha + recency[rows]))
+        with np.errstate(over="ignore"):
+            odds_gone = np.exp((model.r + x[rows]) * silence) * (model.a / (model.b + np.maximum(x[rows], 1) - 1))
+        result[rows] = 1 / (1 + np.where(x[rows] > 0, odds_gone, 0.0))
     return result
 
 
-def _grouped(x: Floats, recency: Floats, age: Floats, weight: Floats | None) -> Grouped:
-    distinct = distinct_of(key_of((coded(x), coded(recency), coded(age))))
-    first = distinct.first
-    counts = np.bincount(distinct.inverse, weight, len(first)).astype(np.float64, copy=False)
-    return Grouped(x[first], recency[first], age[first], counts, distinct.inverse)
+def _histories(x: Floats, recency: Floats, age: Floats, weight: Floats | None) -> Histories:
+    """As `grouped`, without the way back."""
+    if weight is not None:
+        return grouped(x, recency, age, weight)
+    (x, recency, age), counts = counted(coded(x), coded(recency), coded(age))
+    return Histories(x, recency, age, counts)
 
 
-def _sample(histories: Grouped) -> Grouped:
+def _sample(histories: Histories) -> Histories:
     """Every so many customers in the order of the histories: a sample spread over them as all customers are."""
     reached = np.cumsum(histories.weight)
     wanted = (np.arange(SAMPLE) + 0.5) * (reached[-1] / SAMPLE)
     found = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
-    begins = begin_of_runs(found)
-    rows, inverse = found[begins], np.cumsum(begins) - 1
-    counts = np.bincount(inverse).astype(np.float64)
-    return Grouped(histories.frequency[rows], histories.recency[rows], histories.age[rows], counts, inverse)
+    begins = np.flatnonzero(begin_of_runs(found))
+    rows, counts = found[begins], np.diff(begins, append=SAMPLE).astype(np.float64)
+    return Histories(histories.frequency[rows], histories.recency[rows], histories.age[rows], counts)
 
 
-def _counts(histories: Grouped) -> Counts:
-    ages = coded(histories.age)
-    at_age = np.bincount(ages.codes, histories.weight)
-    orders = np.bincount(ages.codes, histories.weight * histories.frequency)
-    some = at_age > 0
-    repeat = slice(int(np.searchsorted(histories.frequency, 0.0, side="right")), None)
-    frequency, weight = histories.frequency[repeat], histories.weight[repeat]
-    begins = begin_of_runs(frequency)
-    code = np.cumsum(begins) - 1
-    return Counts(
-        frequencies=frequency[begins],
-        customers=np.bincount(code, weight),
-        ages=ages.values[some],
-        at_age=at_age[some],
-        orders_at_age=orders[some],
-        code=code,
-        recency=histories.recency[repeat],
-        age=histories.age[repeat],
-        weight=weight,
-    )
-
-
-def _start(histories: Grouped) -> Floats:
+def _start(histories: Histories) -> Floats:
     """Logs of r, alpha, a, b: rates as spread as usual around the mean rate, and one in four leaving after an order."""
     age, orders = histories.weight @ histories.age, histories.weight @ histories.frequency
     return np.log(np.array([0.5, 0.5 * age / orders, 1.0, 3.0]))
@@ -200,7 +181,7 @@ def _standard_errors(top: Top, low: Floats, high: Floats) -> tuple[float, ...]:
     return tuple((values * np.sqrt(variances)).tolist())
 
 
-def _require_enough(histories: Grouped, newcomers: int) -> None:
+def _require_enough(histories: Histories, newcomers: int) -> None:
     customers = _whole(histories.weight.sum())
     repeat = _whole(histories.weight[histories.frequency > 0].sum())
     if customers < LEAST_CUSTOMERS:

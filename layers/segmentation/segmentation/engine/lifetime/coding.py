@@ -4,6 +4,7 @@ Codes follow the order of the values, so that nothing computed from them depends
 not know what the columns mean.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ MAXIMUM_POINTS = 1 << 16
 """Points of a lattice; wider ones cost more memory than they save time."""
 _LOOK = 1_000
 _WHOLE = 1 << 62
+_SPARSE = 4
+"""A table of all possible keys is faster than sorting up to so many entries per row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +34,9 @@ class Coded:
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
-    """Distinct keys, ascending: a `first` row (m,) of each, the `inverse` (n,) from rows to keys."""
+    """Distinct rows, ascending: `one` row (m,) of each, the `inverse` (n,) from all rows to them."""
 
-    first: Integers
+    one: Integers
     inverse: Integers
 
 
@@ -49,21 +52,16 @@ def coded(values: Floats) -> Coded:
     return Coded(distinct, inverse.astype(np.int64, copy=False))
 
 
-def key_of(columns: tuple[Coded, ...]) -> Integers:
-    """One number (n,) per row, equal where the rows are, ordered by the first column, then the second and so on."""
-    first = columns[0]
-    key, size = first.codes, len(first.values)
-    for column in columns[1:]:
-        if size * len(column.values) >= _WHOLE:
-            distinct, key = np.unique(key, return_inverse=True)
-            size = len(distinct)
-        key = key * len(column.values) + column.codes
-        size *= len(column.values)
-    return key
-
-
-def distinct_of(key: Integers) -> Distinct:
-    """The distinct values of a key, each with one of its rows, and which of them every row has."""
+def distinct(*columns: Coded) -> Distinct:
+    """The distinct rows, ordered by the first column, then the second and so on, each with one row that has it."""
+    key, size = _key(columns)
+    if size <= _SPARSE * len(key):
+        table = np.full(size, -1, dtype=np.int64)
+        table[key] = np.arange(len(key))
+        present = np.flatnonzero(table >= 0)
+        one = table[present]
+        table[present] = np.arange(len(present))
+        return Distinct(one, table[key])
     order = np.argsort(key)
     begins = begin_of_runs(key[order])
     inverse = np.empty(len(key), dtype=np.int64)
@@ -71,11 +69,44 @@ def distinct_of(key: Integers) -> Distinct:
     return Distinct(order[begins], inverse)
 
 
+def counted(*columns: Coded) -> tuple[tuple[Floats, ...], Floats]:
+    """The distinct rows as columns (m,) in the same order, and how many rows (m,) each; faster than `distinct`."""
+    sizes = [len(column.values) for column in columns]
+    if math.prod(sizes) >= _WHOLE:
+        rows = distinct(*columns)
+        numbers = np.bincount(rows.inverse, minlength=len(rows.one))
+        return tuple(column.values[column.codes[rows.one]] for column in columns), numbers.astype(np.float64)
+    key, _ = _key(columns)
+    key.sort()
+    begins = np.flatnonzero(begin_of_runs(key))
+    rest, codes = key[begins], []
+    for size in sizes[:0:-1]:
+        above = rest // size
+        codes.append(rest - above * size)
+        rest = above
+    codes.append(rest)
+    counts: Floats = np.diff(begins, append=len(key)).astype(np.float64)
+    return tuple(column.values[code] for column, code in zip(columns, reversed(codes), strict=True)), counts
+
+
 def begin_of_runs(ascending: Integers | Floats) -> Bools:
     """Where a sorted column has a value for the first time."""
     begins = np.ones(len(ascending), dtype=np.bool_)
     np.not_equal(ascending[1:], ascending[:-1], out=begins[1:])
     return begins
+
+
+def _key(columns: tuple[Coded, ...]) -> tuple[Integers, int]:
+    """One number (n,) per row, equal where the rows are and ordered as they are, below the size returned with it."""
+    key, size = np.zeros(len(columns[0].codes), dtype=np.int64), 1
+    for column in columns:
+        if size * len(column.values) >= _WHOLE:
+            known, key = np.unique(key, return_inverse=True)
+            size = len(known)
+        key *= len(column.values)
+        key += column.codes
+        size *= len(column.values)
+    return key, size
 
 
 def _on_lattice(values: Floats, per_unit: float) -> bool:

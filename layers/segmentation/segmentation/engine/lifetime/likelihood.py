@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.frame import Floats
+from segmentation.engine.lifetime.coding import begin_of_runs, coded
 from segmentation.engine.lifetime.special import digamma, log_gamma, trigamma
 
 CHUNK = 8_192
@@ -22,6 +23,16 @@ LONGEST_STEP = 2.0
 """In logs: a parameter changes by at most a factor of 7.4 at once."""
 PRECISION = 1e-13
 """A fit has converged when the next step promises less than this log-likelihood per customer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Distinct histories (m,), ordered by frequency, then recency and age, with the customers of each as `weight`."""
+
+    frequency: Floats
+    recency: Floats
+    age: Floats
+    weight: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +64,29 @@ class Top:
     hessian: Floats
     steps: int
     state: Literal["converged", "bound", "stuck"]
+
+
+def counts_of(histories: Histories) -> Counts:
+    """The histories as the likelihood needs them."""
+    ages = coded(histories.age)
+    at_age = np.bincount(ages.codes, histories.weight)
+    orders = np.bincount(ages.codes, histories.weight * histories.frequency)
+    some = at_age > 0
+    repeat = slice(int(np.searchsorted(histories.frequency, 0.0, side="right")), None)
+    frequency, weight = histories.frequency[repeat], histories.weight[repeat]
+    begins = begin_of_runs(frequency)
+    code = np.cumsum(begins) - 1
+    return Counts(
+        frequencies=frequency[begins],
+        customers=np.bincount(code, weight),
+        ages=ages.values[some],
+        at_age=at_age[some],
+        orders_at_age=orders[some],
+        code=code,
+        recency=histories.recency[repeat],
+        age=histories.age[repeat],
+        weight=weight,
+    )
 
 
 def climb(counts: Counts, start: Floats, low: Floats, high: Floats) -> Top:

@@ -41,9 +41,11 @@ class MatrixClusters:
         self._weights = weights.copy()
         self._complete = complete
         self._matrix = _distances(points)
+        self._gone = np.zeros(len(points), dtype=self._matrix.dtype)
 
     def nearest(self, slot: int, before: int) -> tuple[int, float]:
-        row = self._matrix[slot]
+        # Columns are far apart in memory: those of merged clusters are left as they are and masked here.
+        row = self._matrix[slot] + self._gone
         found = int(row.argmin())
         if before >= 0 and row[before] <= row[found]:
             found = before
@@ -57,11 +59,11 @@ class MatrixClusters:
             total = self._weights[kept] + self._weights[gone]
             union = one * (self._weights[kept] / total) + other * (self._weights[gone] / total)
             self._weights[kept] = total
-        union[gone] = np.inf
-        self._matrix[kept] = union
-        self._matrix[:, kept] = union
-        self._matrix[:, gone] = np.inf
         self.alive[gone] = False
+        self._gone[gone] = np.inf
+        self._matrix[kept] = union
+        others = np.flatnonzero(self.alive)
+        self._matrix[others, kept] = union[others]
 
 
 class CentreClusters:

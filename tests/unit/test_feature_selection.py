@@ -118,6 +118,14 @@ def test_scores_without_a_number_to_keep_drop_nothing() -> None:
     assert found.kept == (0, 1, 2, 3) and not any(math.isnan(score) for score in found.scores)
 
 
+def test_above_the_sample_the_scores_are_those_of_the_remaining_columns_on_the_sample() -> None:
+    points = np.random.default_rng(4).normal(size=(1_500, 3))
+    points[:, 1] = 7.0
+    found = select(points, ("a", "constant", "b"), score="laplacian", seed=9)
+    assert (found.scores[0], found.scores[2]) == laplacian_scores(points[:, [0, 2]], seed=9)
+    assert math.isnan(found.scores[1])
+
+
 def test_the_sample_of_the_laplacian_score_depends_on_the_seed_only() -> None:
     points = np.random.default_rng(2).normal(size=(500, 3))
     assert laplacian_scores(points, seed=1, sample=100) == laplacian_scores(points, seed=1, sample=100)

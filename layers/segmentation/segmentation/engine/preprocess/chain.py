@@ -58,7 +58,7 @@ class Chain:
 
 
 def fit(columns: Mapping[str, Column], features: Sequence[Feature]) -> Chain:
-    """The chain for `features`, learnt from all rows of `columns`.
+    """The chain for `features`, learnt from all rows of `columns`. Memory: a few copies of one column at a time.
 
     InvalidInput, with every problem at once, if a feature is unknown, named twice or cannot be treated as asked;
     InsufficientData if there are no customers, or if a feature has no value for any of them.

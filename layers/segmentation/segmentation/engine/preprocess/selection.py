@@ -84,7 +84,7 @@ def select(
         raise InsufficientData(f"no feature is left: {reasons}")
     scores = [math.nan] * len(names)
     if score is not None:
-        for position, value in zip(kept, laplacian_scores(points[:, kept], seed=seed), strict=True):
+        for position, value in zip(kept, laplacian_scores(_sample(points, SAMPLE, seed)[:, kept]), strict=True):
             scores[position] = value
     if keep is not None:
         kept, weak = keep_best(names, kept, scores, keep, "Laplacian score", lower_is_better=True)
@@ -121,9 +121,7 @@ def laplacian_scores(points: Floats, *, seed: int = 0, sample: int = SAMPLE) -> 
     kernel whose width is their mean squared distance. NaN for a column that is constant in the sample. Memory: some
     matrices of `sample` x `sample`. Source: He, Cai and Niyogi, Laplacian score for feature selection (2005).
     """
-    if len(points) > sample:
-        rows = np.random.default_rng(seed).choice(len(points), sample, replace=False, shuffle=False)
-        points = points[np.sort(rows)]
+    points = _sample(points, sample, seed)
     weights = _neighbour_weights(points)
     degrees = weights.sum(axis=1)
     if not degrees.any():
@@ -211,6 +209,14 @@ def _distinct(
             reason = f"{names[position]!r} repeats {names[closest]!r}: their correlation {value:.3g} is beyond {most:g}"
             dropped.append(Dropped(names[position], reason, value))
     return kept, dropped
+
+
+def _sample(points: Floats, size: int, seed: int) -> Floats:
+    """At most `size` rows, in their order."""
+    if len(points) <= size:
+        return points
+    rows = np.random.default_rng(seed).choice(len(points), size, replace=False, shuffle=False)
+    return points[np.sort(rows)]
 
 
 def _neighbour_weights(points: Floats) -> Floats:

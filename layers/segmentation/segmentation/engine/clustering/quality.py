@@ -146,7 +146,7 @@ def _draw(kind: Offsets, k: int, random: np.random.Generator) -> Offsets:
     """Rows of a bootstrap draw, of k kinds at least."""
     for _ in range(_DRAWS):
         drawn = random.integers(0, len(kind), len(kind))
-        if len(np.unique(kind[drawn])) >= k:
+        if np.count_nonzero(np.bincount(kind[drawn])) >= k:
             return drawn
     raise InsufficientData(f"draws from {len(kind)} customers hold fewer than k={k} distinct ones")
 
@@ -175,7 +175,7 @@ DISTINCT = (2.0, 1.0)
 """At 2, spheres of the clusters' mean radii touch; at 1, a typical customer of one is at the centre of the other."""
 LARGE_SHARE = (0.05, 0.01)
 """Below 5% a group seldom pays for a treatment of its own, below 1% it is a handful: a convention, not a law."""
-LARGE_COUNT = (30, 10)
+LARGE_COUNT = (30.0, 10.0)
 """30 customers know a mean to a fifth of its standard deviation, 10 to a third."""
 STABLE = (0.8, 0.65)
 """Steinley (2004): from 0.8 the recovery is good, from 0.65 moderate, below poor."""
@@ -239,7 +239,7 @@ def _large_enough(quality: Quality, names: Sequence[str]) -> Verdict:
         answer,
         float(size if worse else share),
         threshold,
-        f"{_START[answer]} large enough: the smallest, {_quoted(names[smallest])}, has {size:,} customers, "
+        f"{_START[answer]} large enough: the smallest, {_quoted(names[smallest])}, has {_customers(size)}, "
         f"{share:.1%} of all, {held}.",
     )
 
@@ -262,7 +262,11 @@ _START = {"yes": "The clusters are", "partly": "The clusters are partly", "no": 
 
 
 def _held(answer: Answer, threshold: float, form: str) -> str:
-    return f"{'not below' if answer == 'yes' else 'below'} the threshold of {threshold:{form}}"
+    return f"{'at or above' if answer == 'yes' else 'below'} the threshold of {threshold:{form}}"
+
+
+def _customers(count: int) -> str:
+    return "1 customer" if count == 1 else f"{count:,} customers"
 
 
 def _quoted(name: str) -> str:

@@ -86,7 +86,7 @@ def fit(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weight: ArrayL
     mean_age = float(histories.weight @ histories.age) / total
     unit = np.log([1.0, mean_age, 1.0, 1.0])
     low, high = unit - np.log(BOUND), unit + np.log(BOUND)
-    start = _start(histories)
+    start = np.clip(_start(histories), low, high)
     if len(histories.weight) > 2 * SAMPLE:
         sampled = climb(counts_of(_sample(histories)), start, low, high)
         start = sampled.logs if sampled.state == "converged" else start

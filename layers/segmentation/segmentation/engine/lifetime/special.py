@@ -44,7 +44,7 @@ def trigamma(x: ArrayLike) -> Floats:
     square = 1 / (z * z)
     result = (1 + 0.5 / z + square * _polynomial(_TRIGAMMA, square)) / z
     for step in range(RAISED):
-        result += np.where(small, 1 / (given + step) ** 2, 0.0)
+        result += np.where(small, 1 / ((given + step) * (given + step)), 0.0)
     return result
 
 

@@ -68,7 +68,9 @@ def test_a_column_is_dropped_only_for_one_that_stays() -> None:
 
 
 def test_a_correlation_of_1_turns_the_search_for_repetitions_off() -> None:
-    assert select(columns(A, A), ("a", "b"), max_correlation=1.0).kept == (0, 1)
+    # The correlation of the latter two rounds to more than 1.
+    awkward = [0.1, 0.7, 0.5, 0.3]
+    assert select(columns(A, A, awkward, awkward), ("a", "b", "c", "d"), max_correlation=1.0).kept == (0, 1, 2, 3)
 
 
 def test_correlations_hold_over_more_rows_than_one_chunk() -> None:
@@ -103,6 +105,21 @@ def test_the_laplacian_score_of_three_rows_is_that_by_hand() -> None:
     centred = values - degrees @ values / degrees.sum()
     expected = (w01 * 1 + w12 * 4 + w02 * 9) / (degrees @ centred**2)
     assert laplacian_scores(values[:, None]) == pytest.approx((expected,), rel=1e-12)
+
+
+def test_rows_are_joined_if_either_is_among_the_five_nearest_of_the_other() -> None:
+    values = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 20.0, 23.0]
+    near = [sorted((abs(a - b), j) for j, b in enumerate(values) if j != i)[:5] for i, a in enumerate(values)]
+    width = sum(distance**2 for row in near for distance, _ in row) / (5 * len(values))
+    joined = {(i, j) for i, row in enumerate(near) for _, j in row}
+    pairs = {(min(pair), max(pair)) for pair in joined}
+    weight = {(i, j): math.exp(-((values[i] - values[j]) ** 2) / width) for i, j in pairs}
+    degree = [sum(w for pair, w in weight.items() if i in pair) for i in range(len(values))]
+    mean = sum(d * x for d, x in zip(degree, values, strict=True)) / sum(degree)
+    spread = sum(d * (x - mean) ** 2 for d, x in zip(degree, values, strict=True))
+    expected = sum(w * (values[i] - values[j]) ** 2 for (i, j), w in weight.items()) / spread
+    assert len(joined) < 2 * len(pairs)
+    assert laplacian_scores(np.array(values)[:, None]) == pytest.approx((expected,), rel=1e-12)
 
 
 def test_the_best_columns_by_laplacian_score_stay() -> None:

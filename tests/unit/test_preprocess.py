@@ -207,6 +207,19 @@ def test_missing_text_can_be_a_category_of_its_own() -> None:
     assert points == [[0, 1, 0], [1, 0, 1], [1, 0, 1]]
 
 
+def test_missing_text_takes_a_constant_that_is_not_the_most_frequent() -> None:
+    feature = Feature("c", missing="constant", constant="b", encoding=OneHot())
+    assert fitted({"c": strings(["a", "a", "a", "b", None])}, feature)[1] == [[1, 0]] * 3 + [[0, 1]] * 2
+
+
+def test_a_constant_that_nobody_needs_is_no_category_and_is_none_later() -> None:
+    feature = Feature("c", missing="constant", constant="unknown", encoding=OneHot(min_share=0))
+    columns = {"c": strings(["a", "a", "b"])}
+    chain = fit(columns, [feature])
+    assert chain.steps[-1] == Categories("c", ("a", "b"), (pytest.approx(2 / 3), pytest.approx(1 / 3)), 0)
+    assert apply(chain, {"c": strings([None])}).tolist() == [[0.0, 0.0]]
+
+
 def test_categories_can_be_standardised() -> None:
     feature = Feature("c", missing="mode", scaling="standard", encoding=OneHot())
     chain, points = fitted({"c": strings(["a", "a", "a", "b"])}, feature)

@@ -145,10 +145,11 @@ def test_every_problem_is_reported_at_once() -> None:
     assert len(error.errors) == 4
 
 
-def test_a_value_too_large_to_compute_with_is_refused_unless_outliers_are_drawn_in() -> None:
-    columns = {"x": numbers([*(float(value) for value in range(200)), 1e300])}
+@pytest.mark.parametrize("value", [1e300, -1e300])
+def test_a_value_too_large_to_compute_with_is_refused_unless_outliers_are_drawn_in(value: float) -> None:
+    columns = {"x": numbers([*(float(number) for number in range(200)), value])}
     message = refused(columns, Feature("x", scaling="standard")).message
-    assert message == "'x' reaches 1e+300; beyond 1e+15 give it outliers (winsorise or clip by MAD)"
+    assert message == f"'x' reaches {value:g}; beyond 1e+15 give it outliers (winsorise or clip by MAD)"
     for outliers in (Winsorise(0.01, 0.99), MadClip(3.0)):
         assert np.abs(apply(fit(columns, [Feature("x", outliers=outliers, scaling="standard")]), columns)).max() < 10
 

@@ -45,11 +45,12 @@ class Moments:
         return variance
 
     def correlation(self) -> Floats:
-        """Pearson's correlations `(d, d)`, 0 for constant columns."""
+        """Pearson's correlations `(d, d)`, 0 for constant columns, even with themselves."""
         deviation = np.sqrt(self.variance() * self.count)
         scale = np.outer(deviation, deviation)
         correlation: Floats = np.divide(self.products, scale, out=np.zeros_like(scale), where=scale > 0)
-        return correlation
+        # Rounding can lead out of the range.
+        return np.clip(correlation, -1.0, 1.0)
 
 
 def measure(points: Floats) -> Moments:

@@ -203,7 +203,7 @@ def _distinct(
     for position in candidates:
         closest = max(kept, key=lambda other: abs(correlation[position, other]), default=None)
         value = 0.0 if closest is None else float(correlation[position, closest])
-        if closest is None or abs(value) <= most or most == 1:
+        if closest is None or abs(value) <= most:
             kept.append(position)
         else:
             reason = f"{names[position]!r} repeats {names[closest]!r}: their correlation {value:.3g} is beyond {most:g}"

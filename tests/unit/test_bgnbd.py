@@ -178,8 +178,8 @@ def test_simulated_customers_give_their_parameters_within_the_standard_errors() 
 @pytest.mark.parametrize(
     ("x", "recency", "age", "field", "message"),
     [
-        (-1.0, 0.0, 5.0, "frequency", "frequency=-1 is not a whole number of at least 0"),
-        (1.5, 2.0, 5.0, "frequency", "frequency=1.5 is not a whole number of at least 0"),
+        (-1.0, 0.0, 5.0, "frequency", "frequency=-1 is not a whole number from 0 to 1e\\+12"),
+        (1.5, 2.0, 5.0, "frequency", "frequency=1.5 is not a whole number from 0 to 1e\\+12"),
         (math.nan, 0.0, 5.0, "frequency", "frequency=nan is not a whole number"),
         (math.inf, 2.0, 5.0, "frequency", "frequency=inf is not a whole number"),
         (2.0, 6.0, 5.0, "recency", "recency=6 is not between 0 and the age"),
@@ -187,9 +187,11 @@ def test_simulated_customers_give_their_parameters_within_the_standard_errors() 
         (2.0, math.nan, 5.0, "recency", "recency=nan is not between 0 and the age"),
         (0.0, 3.0, 5.0, "recency", "recency=3 does not fit the frequency"),
         (2.0, 0.0, 5.0, "recency", "recency=0 does not fit the frequency"),
-        (0.0, 0.0, -1.0, "age", "age=-1 is not a number of at least 0"),
-        (0.0, 0.0, math.nan, "age", "age=nan is not a number of at least 0"),
-        (0.0, 0.0, math.inf, "age", "age=inf is not a number of at least 0"),
+        (0.0, 0.0, -1.0, "age", "age=-1 is not 0 or a positive length of time"),
+        (0.0, 0.0, 1e300, "age", "age=1e\\+300 is not 0 or a positive"),
+        (0.0, 0.0, 1e-300, "age", "age=1e-300 is not 0 or a positive"),
+        (0.0, 0.0, math.nan, "age", "age=nan is not 0 or a positive"),
+        (0.0, 0.0, math.inf, "age", "age=inf is not 0 or a positive"),
     ],
 )
 def test_what_cannot_be_a_history_is_refused_with_its_value(
@@ -201,6 +203,13 @@ def test_what_cannot_be_a_history_is_refused_with_its_value(
             function(*columns)
         assert field in {found.field for found in error.value.errors}
         assert "1 of 3 rows" in error.value.message
+
+
+@pytest.mark.parametrize("unit", [1e-97, 1e97])
+def test_the_shortest_and_longest_times_that_are_accepted_give_a_model(unit: float) -> None:
+    x, recency, age = customers(1_000, 8)
+    one, other = fit(x, recency, age), fit(x, recency * unit, age * unit)
+    assert (other.r, other.alpha / unit, other.a, other.b) == pytest.approx((one.r, one.alpha, one.a, one.b), rel=1e-6)
 
 
 def test_columns_of_different_lengths_are_refused() -> None:

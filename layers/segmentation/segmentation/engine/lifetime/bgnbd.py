@@ -25,6 +25,9 @@ BOUND = 1e4
 """r, a and b lie between 1/BOUND and BOUND, alpha between 1/BOUND and BOUND times the mean age."""
 SAMPLE = 4_096
 """Customers whose fit starts the fit of all."""
+MOST = 1e12
+LONGEST = 1e100
+"""Larger counts and times, and times below 1/LONGEST, are no data, and their powers would not be numbers."""
 CHUNK = 1 << 14
 """Customers computed on at a time: their arrays stay in cache."""
 
@@ -199,30 +202,43 @@ def _checked(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> tuple[
     if x.ndim != 1 or not x.shape == recencies.shape == ages.shape:
         message = f"frequency {x.shape}, recency {recencies.shape} and age {ages.shape} are not columns of one length"
         raise InvalidInput(message, [FieldError("frequency", message)])
+    for begin in range(0, len(x), CHUNK):
+        rows = slice(begin, begin + CHUNK)
+        if not all(holds.all() for _, holds, _ in _rules(x[rows], recencies[rows], ages[rows])):
+            raise _broken(x, recencies, ages)
+    return x, recencies, ages
+
+
+def _rules(x: Floats, recency: Floats, age: Floats) -> tuple[tuple[str, Bools, str], ...]:
+    """What a history must be: the field, whether each row holds, and what is said of a row that does not."""
     with np.errstate(invalid="ignore"):
-        rules: tuple[tuple[str, Bools, str], ...] = (
-            ("frequency", (x >= 0) & (x == np.rint(x)) & (x < np.inf), "is not a whole number of at least 0"),
-            ("age", (ages >= 0) & (ages < np.inf), "is not a number of at least 0"),
-            ("recency", (recencies >= 0) & (recencies <= ages), "is not between 0 and the age"),
-            ("recency", (recencies > 0) == (x > 0), "does not fit the frequency: it is 0 without a repeat order only"),
+        return (
+            ("frequency", (x >= 0) & (x == np.rint(x)) & (x <= MOST), f"is not a whole number from 0 to {MOST:g}"),
+            ("age", (age == 0) | (age >= 1 / LONGEST) & (age <= LONGEST), "is not 0 or a positive length of time"),
+            ("recency", (recency >= 0) & (recency <= age), "is not between 0 and the age"),
+            ("recency", (recency > 0) == (x > 0), "does not fit the frequency: it is 0 without a repeat order only"),
         )
-    columns = {"frequency": x, "recency": recencies, "age": ages}
+
+
+def _broken(x: Floats, recency: Floats, age: Floats) -> InvalidInput:
+    """One error for each broken rule, with the first value that breaks it."""
+    columns = {"frequency": x, "recency": recency, "age": age}
     errors = []
-    for field, holds, complaint in rules:
+    for field, holds, complaint in _rules(x, recency, age):
         if not holds.all():
             value = f"{field}={columns[field][np.argmin(holds)]:g}"
             errors.append(FieldError(field, f"{value} {complaint} ({np.sum(~holds)} of {len(x)} rows)"))
-    if errors:
-        raise InvalidInput("; ".join(error.message for error in errors), errors)
-    return x, recencies, ages
+    return InvalidInput("; ".join(error.message for error in errors), errors)
 
 
 def _checked_weight(weight: ArrayLike | None, shape: tuple[int, ...]) -> Floats | None:
     if weight is None:
         return None
     weights = np.asarray(weight, dtype=np.float64)
-    if weights.shape != shape or not np.all((weights > 0) & (weights < np.inf)):
-        message = f"weight {weights.shape} is not a column of positive numbers, one for each of {shape} customers"
+    if weights.shape != shape or not np.all((weights >= 1 / MOST) & (weights <= MOST)):
+        message = (
+            f"weight {weights.shape} is not a column of numbers from {1 / MOST:g} to {MOST:g}, one per row {shape}"
+        )
         raise InvalidInput(message, [FieldError("weight", message)])
     return weights
 

@@ -18,7 +18,8 @@ PER_UNIT = (1.0, 7.0, 100.0)
 """Lattices that times and counts lie on: whole numbers, days as parts of a week, hundredths as in published files."""
 MAXIMUM_POINTS = 1 << 16
 """Points of a lattice; wider ones cost more memory than they save time."""
-_LOOK = 1_000
+CHUNK = 1 << 13
+"""Rows computed on at a time: their arrays stay in cache, and columns on no lattice mostly show it in the first."""
 _WHOLE = 1 << 62
 _SPARSE = 4
 """A table of all possible keys is faster than sorting up to so many entries per row."""
@@ -43,11 +44,9 @@ class Distinct:
 def coded(values: Floats) -> Coded:
     """Codes of finite numbers of at least 0; a few passes for a column on a known lattice, else by sorting."""
     for per_unit in PER_UNIT:
-        # Most columns that are not on a lattice show it soon.
-        if not _on_lattice(values[:_LOOK], per_unit) or not _on_lattice(values, per_unit):
-            continue
-        codes = np.rint(values * per_unit).astype(np.int64)
-        return Coded(np.arange(int(codes.max(initial=-1)) + 1) / per_unit, codes)
+        codes = _lattice(values, per_unit)
+        if codes is not None:
+            return Coded(np.arange(int(codes.max(initial=-1)) + 1) / per_unit, codes)
     distinct, inverse = np.unique(values, return_inverse=True)
     return Coded(distinct, inverse.astype(np.int64, copy=False))
 
@@ -109,9 +108,14 @@ def _key(columns: tuple[Coded, ...]) -> tuple[Integers, int]:
     return key, size
 
 
-def _on_lattice(values: Floats, per_unit: float) -> bool:
-    scaled = np.rint(values * per_unit)
-    if scaled.max(initial=0.0) >= MAXIMUM_POINTS:
-        return False
-    scaled /= per_unit
-    return bool(np.array_equal(scaled, values))
+def _lattice(values: Floats, per_unit: float) -> Integers | None:
+    """Each value times `per_unit`, if that is a whole number below the maximum, and the value to its last bit."""
+    codes = np.empty(len(values), dtype=np.int64)
+    for begin in range(0, len(values), CHUNK):
+        chunk = values[begin : begin + CHUNK]
+        with np.errstate(over="ignore"):
+            scaled = np.rint(chunk * per_unit)
+        if scaled.max() >= MAXIMUM_POINTS or not np.array_equal(scaled / per_unit, chunk):
+            return None
+        codes[begin : begin + CHUNK] = scaled
+    return codes

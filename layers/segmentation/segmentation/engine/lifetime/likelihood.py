@@ -182,12 +182,13 @@ def _of_histories(counts: Counts, parameters: Floats) -> Term:
     inverse = 1 / (b + counts.frequencies - 1)
     offsets = np.log(a * inverse)
     value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
+    space = np.empty((4, CHUNK))
     for begin in range(0, len(counts.code), CHUNK):
         rows = slice(begin, begin + CHUNK)
         code, weight = counts.code[rows], counts.weight[rows]
         exponent, share = exponents[code], inverse[code]
         by_age, by_recency = 1 / (alpha + counts.age[rows]), 1 / (alpha + counts.recency[rows])
-        slopes = np.empty((4, len(code)))
+        slopes = space[:, : len(code)]
         slopes[0] = np.log(by_recency / by_age)
         difference = by_age - by_recency
         slopes[1] = exponent * difference

@@ -12,7 +12,7 @@ from segmentation.engine.frame import Codes, Floats
 SAMPLE = 20_000
 """Rows that the centres are found on."""
 
-DRAWS = 8
+DRAWS = 4
 """Batches in which the start is drawn."""
 
 ITERATIONS = 2

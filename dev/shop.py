@@ -45,6 +45,8 @@ DAY = 86_400
 SECOND = np.timedelta64(1, "s")
 ONE_YEAR = np.timedelta64(1, "Y")
 TO_NOVEMBER = np.timedelta64(10, "M")
+TRIED_ONCE, TRIAL_DAYS, TRIAL_ORDERS = 0.3, 20, 1.5
+"""Share of customers who try the shop and do not stay, for how long they do, and how often they order meanwhile."""
 CAMPAIGNS = ((80, "autumn-walks"), (45, "kitchen-week"), (12, "last-chance"))
 """Mail campaigns: days before the end, and a name."""
 AT = "2024-01-05 10:00:00"
@@ -75,13 +77,16 @@ class Shop:
 
 @dataclass(frozen=True)
 class People:
-    """Customers of one block: persona, first and last active second before the end, consent. Index = customer."""
+    """Customers of one block: persona, first and last active second before the end, consent, and who only tried the
+    shop. Index = customer.
+    """
 
     first: int
     persona: Ints
     begins: Floats
     stops: Floats
     consent: NDArray[np.bool_]
+    tried: NDArray[np.bool_]
 
 
 def generate(folder: Path, customers: int = 5_000, end: date | None = None, seed: int = SEED) -> Shop:
@@ -123,7 +128,9 @@ def _people(random: np.random.Generator, first: int, size: int) -> People:
     begins = draw.between(random, persona, [p.begins for p in PERSONAS])
     stops = np.minimum(draw.between(random, persona, [p.stops for p in PERSONAS]), begins)
     consent = random.random(size) < 0.7
-    return People(first, persona, begins * DAY, stops * DAY, consent)
+    tried = np.random.default_rng([SEED, first, 1]).random(size) < TRIED_ONCE
+    stops = np.where(tried, np.maximum(begins - TRIAL_DAYS, stops), stops)
+    return People(first, persona, begins * DAY, stops * DAY, consent, tried)
 
 
 def _orders(
@@ -131,6 +138,7 @@ def _orders(
 ) -> tuple[pa.Table, int, Instants]:
     """Order lines with their returns, the number of orders, and per customer the instant from which it was known."""
     rate = draw.per(people.persona, [p.orders for p in PERSONAS]) * random.gamma(6, 1 / 6, len(people.persona))
+    rate = np.where(people.tried, np.minimum(rate, TRIAL_ORDERS), rate)
     customer = np.repeat(np.arange(len(people.persona)), random.poisson(rate))
     size = len(customer)
     persona = people.persona[customer]
@@ -221,6 +229,11 @@ def _customers(random: np.random.Generator, people: People, since: Instants, mid
         mean = draw.per(people.persona, [p.scores[position] for p in PERSONAS])
         answer = np.clip(np.round(random.normal(mean, 0.8) * 2) / 2, 1, 5)
         columns[score] = pa.array(answer, mask=~answered)
+    # Who has stopped closes the account or forgets it, a few close it all the same; asked of a part of the customers.
+    apart = np.random.default_rng([SEED, people.first, size])
+    gone = people.stops > 60 * DAY
+    closed = apart.random(size) < np.where(gone, 0.85, 0.04)
+    columns["accountClosed"] = pa.array(closed, mask=apart.random(size) < 0.1)
     return pa.table(columns)
 
 

@@ -19,7 +19,7 @@ from botocore.config import Config
 from moto import mock_aws
 from samcli.yamlhelper import yaml_parse
 
-from segmentation import changes, exports, finishing, import_jobs, partition_runs, runs
+from segmentation import changes, exports, finishing, fitting, import_jobs, partition_runs, runs
 from segmentation.errors import SegmentationError
 from segmentation.store.events import Event, Events
 from segmentation.store.files import Files
@@ -135,11 +135,19 @@ class Service:
             state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
         return import_jobs.finish(self.store, state, self.now)
 
-    def resegment(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The state machine Resegment."""
+    def resegment(self, payload: dict[str, Any], execution: str = "nightly") -> dict[str, Any]:
+        """The state machine Resegment; without a job in the payload, the schedule's run."""
         state = dict(payload)
-        state["plan"] = plan = runs.plan(self.store, {"request": payload, "execution": "nightly"}, self.now)
-        state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
+        state["plan"] = plan = runs.plan(self.store, {"request": payload, "execution": execution}, self.now)
+        if plan["fits"]:
+            failures = self._map(plan["partitions"], "partition", self.measure_partition)
+            state["measures"] = {"failures": failures}
+            try:
+                self.fit_models({"jobId": plan["jobId"], "failures": failures})
+            except SegmentationError as error:
+                state["fitError"] = caught(error)
+        if plan["evaluates"]:
+            state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
         return finishing.finish_run(self.store, state, self.now)
 
     def import_chunk(self, item: dict[str, Any]) -> Any:
@@ -147,6 +155,12 @@ class Service:
 
     def evaluate_partition(self, item: dict[str, Any]) -> Any:
         return partition_runs.work(self.store, item, self.now)
+
+    def measure_partition(self, item: dict[str, Any]) -> Any:
+        return fitting.measure(self.store, item, self.now)
+
+    def fit_models(self, event: dict[str, Any]) -> Any:
+        return fitting.fit(self.store, event, self.now)
 
     def records(self) -> list[dict[str, Any]]:
         """All records of the table's stream so far, as Lambda receives them."""

@@ -49,7 +49,7 @@ COMPUTING = {
         "explain_member",
     ),
     *("put_customer", "get_customer", "delete_customer", "plan_import", "import_chunk", "evaluate_partition"),
-    *("finish_import", "finish_run", "write_export"),
+    *("finish_import", "finish_run", "write_export", "measure_partition", "fit_models"),
 }
 """Functions that read or write Parquet; all others start without Arrow."""
 
@@ -253,7 +253,11 @@ def test_an_error_that_stays_the_same_is_not_retried(name: str) -> None:
 def test_whatever_fails_the_last_step_is_told(name: str, last: str) -> None:
     assert DEFINITIONS[name]["TimeoutSeconds"] > 0
     for label, state in DEFINITIONS[name]["States"].items():
-        if state["Type"] in ("Task", "Map") and label != "Close":
+        if label == "FitModels":
+            # Models that cannot be fitted keep no segment from its evaluation; the last step still hears of it.
+            (catch,) = state["Catch"]
+            assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.fitError", "Next": state["Next"]}
+        elif state["Type"] in ("Task", "Map") and label != "Close":
             (catch,) = state["Catch"]
             following = "Close" if label == last else last
             assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": following}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS, ORDER_FIELDS, Kind
+from segmentation.engine.catalogue import FEATURES, ORDER_EVENTS, ORDER_FIELDS, Kind, is_computed
 from segmentation.models.customers import Attribute, AttributeList
 from segmentation.store import catalogue
 from segmentation.store.store import Store
@@ -18,19 +18,23 @@ _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 
 
 def list_attributes(store: Store) -> AttributeList:
-    """Attributes with what the last run measured of them, features, and the fields of every event.
+    """Attributes with what the last run measured of them, features, models' scores, and the fields of every event.
 
     One list, no pages: it is bounded.
     """
     found = catalogue.items(store.table)
     measured = {item["name"]: catalogue.statistics_of(item) for item in found if item.get("feature")}
-    items = [_attribute(name, kind, "feature", measured.get(name)) for name, kind in FEATURES.items()]
+    items = [
+        _attribute(name, kind, "feature" if name in FEATURES else "score", measured.get(name))
+        for name, kind in catalogue.from_items(found).attributes.items()
+        if is_computed(name)
+    ]
     items += [
         Attribute(name=name, kind=kind.value, source="event", event=event)
         for event in ORDER_EVENTS
         for name, kind in ORDER_FIELDS.items()
     ]
-    for item in (item for item in found if not item.get("feature")):
+    for item in (item for item in found if not item.get("feature") and "slot" not in item):
         source = "event" if "event" in item else "attribute"
         items.append(_attribute(item["name"], item["kind"], source, catalogue.statistics_of(item), item.get("event")))
     return AttributeList(items=items)

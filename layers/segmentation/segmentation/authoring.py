@@ -12,7 +12,7 @@ import numpy as np
 from segmentation import evaluation, partitions, runs
 from segmentation.engine import criteria
 from segmentation.engine.catalogue import Catalogue
-from segmentation.errors import FieldError, InvalidInput, TooBusy
+from segmentation.errors import Conflict, FieldError, InvalidInput, TooBusy
 from segmentation.evaluation import Definition
 from segmentation.models.segments import (
     ConditionCount,
@@ -58,7 +58,8 @@ def create(store: Store, request: CreateSegment, at: datetime) -> Segment:
 def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | None, at: datetime) -> Segment:
     """Store the next version of a segment. What changes its members starts a run.
 
-    Raises NotFound, InvalidInput, InvalidCriteria, or StaleVersion if `if_match` is not the current version.
+    Raises NotFound, InvalidInput, InvalidCriteria, StaleVersion if `if_match` is not the current version, or Conflict
+    for the rule of a model's segment.
     """
     current = stored.get(store.table, segment_id, at)
     expected = version_of(if_match)
@@ -68,6 +69,8 @@ def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | N
     for name in _REQUIRED:
         if name in sent and sent[name] is None:
             raise InvalidInput(f"{name} cannot be removed", [FieldError(name, f"{name} cannot be removed")])
+    if current.model and sent.get("criteria", current.criteria) != current.criteria:
+        raise Conflict(f"segment {segment_id!r} is a group of the model {current.model.modelId!r}, which has its rule")
     # A first evaluation that is still going would not count for the new version: that needs one of its own.
     evaluate = current.status == "evaluating" or any(
         name in _EVALUATED and sent[name] != getattr(current, name) for name in sent

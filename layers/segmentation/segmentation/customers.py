@@ -6,7 +6,7 @@ from typing import Any
 
 from segmentation import evaluation, partitions, runs
 from segmentation.attributes import kind_of, stored_value
-from segmentation.engine.catalogue import FEATURES, Catalogue, Kind
+from segmentation.engine.catalogue import Catalogue, Kind, is_computed
 from segmentation.engine.frame import (
     BooleanColumn,
     Column,
@@ -94,8 +94,8 @@ def _checked(given: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[dict[
         if value is None:
             continue
         try:
-            if name in FEATURES:
-                raise ValueError(f"{name!r} is computed from orders and cannot be set")
+            if is_computed(name):
+                raise ValueError(f"{name!r} is computed, from orders or by a model, and cannot be set")
             if attribute_name(name) != name:
                 raise ValueError(f"{name!r} is not a name; use {attribute_name(name)!r}")
             kind = known.get(name) or kind_of(value)
@@ -116,8 +116,8 @@ def _customer(store: Store, frame: Frame, at: datetime) -> Customer:
     found, _ = memberships.page_of_customer(store.table, frame.ids[0], 1000, None, at)
     return Customer(
         customerId=frame.ids[0],
-        attributes={name: value for name, value in present.items() if name not in FEATURES},
-        features={name: value for name, value in present.items() if name in FEATURES},
+        attributes={name: value for name, value in present.items() if not is_computed(name)},
+        features={name: value for name, value in present.items() if is_computed(name)},
         segments=[customer_segment(membership) for membership in found],
     )
 

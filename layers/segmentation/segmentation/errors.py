@@ -72,7 +72,7 @@ class TooBusy(SegmentationError):
 
 
 class Unfit(SegmentationError):
-    """A model that cannot be used; `status` says of which sort, the message why. A model in this state gives no scores."""
+    """A model that cannot be used and gives no scores; `status` says of which sort, the message why."""
 
     title = "No usable model"
     status = "unfit"

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from segmentation.engine.analysis.partials import merge
 from segmentation.engine.analysis.reporting import attribute_statistics, report
 from segmentation.errors import NotFound
 from segmentation.models.common import iso
-from segmentation.store import catalogue, jobs, keys, segments
+from segmentation.store import catalogue, jobs, keys, models, segments
 from segmentation.store.store import Store
 
 
@@ -23,6 +23,10 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
     if job_id is None:
         # The schedule's run failed before it had a job; the failed execution is what an operator sees.
         return {"status": "failed"}
+    if failure is not None:
+        _give_up_fits(store, job_id, failure, at)
+    if not plan.get("evaluates", True):
+        return close(store, job_id, at, failure)
     everywhere = len(plan.get("partitions", [])) == store.partitions
     if failure is None:
         store_results(store, job_id, at, everywhere)
@@ -49,16 +53,20 @@ def failure_of(state: Mapping[str, Any]) -> str | None:
 
     None if all went well.
     """
-    if "error" in state:
-        return sentence(state["error"].get("Error", "Error"), state["error"].get("Cause", ""))
-    for step in ("chunks", "partitions"):
+    for name in ("error", "fitError"):
+        if name in state:
+            return sentence(state[name].get("Error", "Error"), state[name].get("Cause", ""))
+    for step, part in (("chunks", "chunk"), ("measures", "partition"), ("partitions", "partition")):
         failures = (state.get(step) or {}).get("failures") or []
         if failures:
-            first = failures[0]
-            part = step.removesuffix("s")
-            named = ", ".join(str(failure[part]) for failure in failures[:20])
-            return f"{part} {named} failed: {sentence(first['error'], first['cause'])}"
+            return failed_parts(part, failures)
     return None
+
+
+def failed_parts(part: str, failures: Sequence[Mapping[str, Any]]) -> str:
+    """Which chunks or partitions failed, and why the first of them did."""
+    named = ", ".join(str(failure[part]) for failure in failures[:20])
+    return f"{part} {named} failed: {sentence(failures[0]['error'], failures[0]['cause'])}"
 
 
 def sentence(error: str, cause: str) -> str:
@@ -67,6 +75,18 @@ def sentence(error: str, cause: str) -> str:
         return str(json.loads(cause)["errorMessage"])[:1000]
     except (ValueError, KeyError, TypeError):
         return f"{error}: {cause}"[:1000]
+
+
+def _give_up_fits(store: Store, job_id: str, reason: str, at: datetime) -> None:
+    """Versions that a failed job left behind get the reason: none is said to be fitting for ever."""
+    for model_id, number in jobs.item(store.table, job_id)["details"].get("fits", {}).items():
+        try:
+            _, versions = models.get(store.table, model_id)
+        except NotFound:
+            continue
+        for version in versions:
+            if version.version == number and version.status == "fitting":
+                models.end_version(store.table, model_id, version, "failed", reason, at)
 
 
 def store_results(store: Store, job_id: str, at: datetime, everywhere: bool) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segmentation import evaluation, partitions
+from segmentation import evaluation, partitions, scoring
 from segmentation.engine.analysis.measuring import measure
 from segmentation.errors import NotFound, TooBusy
 from segmentation.evaluation import Definitions, Members
@@ -28,6 +28,7 @@ from segmentation.store import (
     memberships,
     merge,
     pointers,
+    scorers,
     segments,
     snapshot,
 )
@@ -165,8 +166,10 @@ def _number(version: str) -> int:
 def _evaluate(store: Store, task: Task, merged: Snapshot, at: datetime) -> dict[str, int]:
     now = task.now or at
     known = list(segments.all_segments(store.table, at))
-    definitions = evaluation.define(known, catalogue.load(store.table, [s.segmentId for s in known]), now)
-    frame_at = partitions.frame_at(merged)
+    items = catalogue.items(store.table)
+    names = catalogue.from_items(items, [segment.segmentId for segment in known])
+    definitions = evaluation.define(known, names, now)
+    frame_at = partitions.frame_at(merged, scoring.load(store.files, scorers.usable(items, names.attributes)))
     found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, task.partition))
     cause = {IMPORT: "import", "erasure": "erasure"}.get(task.kind, "run")
     counts = {"entered": 0, "left": 0}

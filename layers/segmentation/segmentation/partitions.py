@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segmentation.engine.catalogue import SCORE_PREFIXES
 from segmentation.engine.frame import Frame
 from segmentation.errors import NotFound, TooBusy
 from segmentation.evaluation import Definitions, FrameAt, StateOf, instant
-from segmentation.store import customers, keys, memberships, merge, pointers, snapshot
+from segmentation.scoring import Models, inputs, scored
+from segmentation.scoring import load as load_models
+from segmentation.store import catalogue, customers, keys, memberships, merge, pointers, scorers, snapshot
 from segmentation.store.memberships import State
 from segmentation.store.snapshot import Pointer, Snapshot
 from segmentation.store.snapshot_frame import frame
@@ -63,18 +66,25 @@ def load(
     events: Mapping[str, Collection[str]] | None = None,
 ) -> Frame:
     """All customers of a partition as they are now."""
-    return frame(_read(store, partition, Columns(attributes, events)), instant(now))
+    return load_at(store, partition, Columns(attributes, events))(instant(now))
+
+
+def load_at(store: Store, partition: int, columns: Columns) -> FrameAt:
+    """All customers of a partition, as frames for any instant."""
+    columns, models = _with_models(store, columns)
+    return frame_at(_read(store, partition, columns), models)
 
 
 def each(store: Store, columns: Columns) -> Iterator[tuple[int, FrameAt]]:
     """Every partition in turn, the next one being fetched while this one is computed on."""
+    columns, models = _with_models(store, columns)
     with ThreadPoolExecutor(max_workers=1) as ahead:
         fetched = ahead.submit(_read, store, 0, columns)
         for partition in range(store.partitions):
             current = fetched.result()
             if partition + 1 < store.partitions:
                 fetched = ahead.submit(_read, store, partition + 1, columns)
-            yield partition, frame_at(current)
+            yield partition, frame_at(current, models)
 
 
 def decisions(store: Store, definitions: Definitions, partition: int) -> StateOf:
@@ -90,13 +100,13 @@ def decisions(store: Store, definitions: Definitions, partition: int) -> StateOf
     return state_of
 
 
-def frame_at(read: Snapshot) -> FrameAt:
-    """Frames of the same customers for any instant, each made once."""
+def frame_at(read: Snapshot, models: Models = ()) -> FrameAt:
+    """Frames of the same customers for any instant, with the scores of these models, each made once."""
     made: dict[np.datetime64, Frame] = {}
 
     def at(now: np.datetime64) -> Frame:
         if now not in made:
-            made[now] = frame(read, now)
+            made[now] = scored(frame(read, now), models, now)
         return made[now]
 
     return at
@@ -104,6 +114,7 @@ def frame_at(read: Snapshot) -> FrameAt:
 
 def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYTHING) -> FrameAt:
     """Single customers, in order of their partitions; unknown ids are left out."""
+    columns, models = _with_models(store, columns)
     by_partition: dict[int, list[str]] = {}
     for customer_id in ids:
         by_partition.setdefault(keys.partition_of(customer_id, store.partitions), []).append(customer_id)
@@ -124,7 +135,25 @@ def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYT
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         parts = list(pool.map(read, sorted(by_partition)))
-    return frame_at(_joined(parts))
+    return frame_at(_joined(parts), models)
+
+
+def _with_models(store: Store, columns: Columns) -> tuple[Columns, Models]:
+    """The models behind the scores among these columns, and the columns with what the models read instead of them."""
+    names = columns.attributes
+    if names is not None and not any(name.startswith(SCORE_PREFIXES) for name in names):
+        return columns, ()
+    items = catalogue.items(store.table)
+    found = scorers.usable(items, catalogue.from_items(items).attributes)
+    if names is None:
+        return columns, load_models(store.files, found)
+    found = scorers.needed(found, names)
+    attributes, needs_orders = inputs(found, names)
+    attributes |= {_DATE_BEHIND[name] for name in attributes & _DATE_BEHIND.keys()}
+    events = columns.events
+    if needs_orders and events is not None:
+        events = {**events, "order": {*events.get("order", ()), "amount"}}
+    return Columns(attributes, events), load_models(store.files, found)
 
 
 def _read(store: Store, partition: int, columns: Columns) -> Snapshot:

@@ -3,21 +3,31 @@
 Evaluating a partition stands in `partition_runs`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from segmentation.errors import Conflict, NotFound
 from segmentation.models.common import iso
 from segmentation.models.jobs import Job, JobKind, StartRun
-from segmentation.store import jobs, segments
+from segmentation.models.models import Version
+from segmentation.store import jobs, models, segments
 from segmentation.store.store import Store
 
 
 def start(store: Store, request: StartRun, at: datetime) -> Job:
-    """Re-evaluate segments over all customers. Raises NotFound for a segment that does not exist."""
+    """Re-evaluate segments over all customers, models that are named being fitted again first.
+
+    Raises NotFound for a segment or model that does not exist, Conflict for a model that is being fitted.
+    """
     for segment_id in request.segmentIds or ():
         segments.get(store.table, segment_id, at)
-    return begin(store, at, segment_ids=request.segmentIds, now=request.now)
+    wanted = [models.get(store.table, model_id)[0] for model_id in dict.fromkeys(request.refitModels or ())]
+    busy = [model.modelId for model in wanted if model.status == "fitting"]
+    if busy:
+        raise Conflict(f"the models {', '.join(busy)} are being fitted; wait for their jobs")
+    fits = {model.modelId: model.latestVersion + 1 for model in wanted}
+    return begin(store, at, segment_ids=request.segmentIds, now=request.now, fits=fits)
 
 
 def begin(
@@ -29,11 +39,18 @@ def begin(
     partitions: Collection[int] | None = None,
     kind: JobKind = "run",
     job_id: str | None = None,
+    fits: Mapping[str, int] | None = None,
 ) -> Job:
-    """Record a job and start the state machine that evaluates `segment_ids` (None: all) on `partitions` (None: all)."""
+    """Record a job and start the state machine that evaluates `segment_ids` (None: all) on `partitions` (None: all).
+
+    `fits` are models with the versions to be fitted first; a job of the kind `model` does nothing else.
+    """
     job_id = job_id or jobs.new_id(kind)
-    details = {"segmentIds": list(segment_ids) if segment_ids is not None else None, "now": iso(now) if now else None}
-    jobs.create(store.table, job_id, kind, at, details=details)
+    details: dict[str, Any] = {
+        "segmentIds": list(segment_ids) if segment_ids is not None else None,
+        "now": iso(now) if now else None,
+    }
+    jobs.create(store.table, job_id, kind, at, details={**details, "fits": dict(fits)} if fits else details)
     payload: dict[str, Any] = {"jobId": job_id, "kind": kind, **details}
     payload["partitions"] = sorted(partitions) if partitions is not None else None
     store.workflows.start("resegment", job_id, payload)
@@ -41,23 +58,51 @@ def begin(
 
 
 def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
-    """First step: the partitions to evaluate. A scheduled run arrives without a job and gets one here.
+    """First step: the partitions to work on, and whether models are fitted and segments evaluated.
 
-    `event` is `{"request": what begin sent or the schedule's input, "execution": name}`.
+    A scheduled run arrives without a job and gets one here, which fits the models that ask for it. `event` is
+    `{"request": what begin sent or the schedule's input, "execution": name}`.
     """
     request = event["request"]
     kind: JobKind = request.get("kind") or "run"
     job_id = request.get("jobId") or f"run-{event['execution']}"[:80]
     jobs.create(store.table, job_id, kind, at)
+    fits: dict[str, int] = jobs.item(store.table, job_id).get("details", {}).get("fits", {})
+    if "jobId" not in request and not fits:
+        due = [m for m in models.everything(store.table) if m.refit == "on_schedule" and m.status != "fitting"]
+        fits = {model.modelId: model.latestVersion + 1 for model in due}
+        # Noted before a version is begun: a step that dies half-way finds its own again.
+        jobs.add_details(store.table, job_id, {"fits": fits})
+    fits = {
+        model_id: number for model_id, number in fits.items() if _begin_version(store, model_id, number, job_id, at)
+    }
     partitions = list(range(store.partitions)) if request.get("partitions") is None else request["partitions"]
-    wanted = request.get("segmentIds")
+    evaluates = kind != "model"
+    wanted = request.get("segmentIds") if evaluates else []
     details = {"segments": versions_of(store, wanted, at), "segmentIds": wanted, "now": request.get("now")}
+    details["fits"] = fits
     deleting = segments.deleting(store.table)
-    if deleting:
+    if deleting and evaluates:
         details["deleting"] = deleting
-    jobs.begin(store.table, job_id, len(partitions), at, details)
+    steps = len(partitions) * (bool(fits) + evaluates) + bool(fits)
+    jobs.begin(store.table, job_id, steps, at, details)
     item = {"jobId": job_id, "kind": kind}
-    return {**item, "partitions": [{**item, "partition": partition} for partition in partitions]}
+    parts = [{**item, "partition": partition} for partition in partitions]
+    return {**item, "fits": bool(fits), "evaluates": evaluates, "partitions": parts}
+
+
+def _begin_version(store: Store, model_id: str, number: int, job_id: str, at: datetime) -> bool:
+    """Begin a version for the job, or find the one that it began; False if others were faster."""
+    try:
+        _, versions = models.get(store.table, model_id)
+    except NotFound:
+        return False
+    for version in versions:
+        if version.version == number:
+            return version.jobId == job_id
+    return models.add_version(
+        store.table, model_id, Version(version=number, status="fitting", jobId=job_id, createdAt=at)
+    )
 
 
 def versions_of(store: Store, wanted: Collection[str] | None, at: datetime) -> dict[str, int]:

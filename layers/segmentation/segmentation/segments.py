@@ -34,6 +34,11 @@ def delete(store: Store, segment_id: str, if_match: str | None, force: bool, at:
     One that others' rules use needs `force`, which pauses those. Raises NotFound, Conflict, StaleVersion.
     """
     segment = stored.get(store.table, segment_id, at)
+    if segment.model:
+        raise Conflict(
+            f"segment {segment_id!r} is a group of the model {segment.model.modelId!r}; delete the model, or make the "
+            "segment inactive"
+        )
     users = [other for other in stored.all_segments(store.table, at) if segment_id in references(other.criteria)]
     if users and not force:
         named = ", ".join(sorted(user.segmentId for user in users))
@@ -55,17 +60,22 @@ def analyze(store: Store, segment_id: str, metrics: list[str] | None) -> Analysi
 
 def references(criteria: Any) -> set[str]:
     """Ids of the segments that a stored rule uses."""
-    return set(_references([criteria]))
+    return set(_named("segment", [criteria]))
 
 
-def _references(nodes: Iterable[Any]) -> Iterator[str]:
+def attributes_in(criteria: Any) -> set[str]:
+    """Attributes that a stored rule reads."""
+    return set(_named("attribute", [criteria]))
+
+
+def _named(key: str, nodes: Iterable[Any]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, dict):
-            if isinstance(node.get("segment"), str):
-                yield node["segment"]
-            yield from _references(node.values())
+            if isinstance(node.get(key), str):
+                yield node[key]
+            yield from _named(key, node.values())
         elif isinstance(node, list):
-            yield from _references(node)
+            yield from _named(key, node)
 
 
 def new_id() -> str:

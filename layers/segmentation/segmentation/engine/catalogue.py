@@ -41,6 +41,40 @@ names.
 TIME_DEPENDENT_FEATURES = frozenset({"recencyDays", "tenureDays"})
 """Features that change while no data comes: they grow by one at whole days since the order."""
 
+SCORES: Mapping[str, Mapping[str, Kind]] = MappingProxyType(
+    {
+        "rfm": {
+            "rfm.segment": Kind.STRING,
+            "rfm.score": Kind.NUMBER,
+            "rfm.recency": Kind.NUMBER,
+            "rfm.frequency": Kind.NUMBER,
+            "rfm.monetary": Kind.NUMBER,
+        },
+        "lifetime": {
+            "lifetime.pAlive": Kind.NUMBER,
+            "lifetime.expectedOrders": Kind.NUMBER,
+            "lifetime.clv": Kind.NUMBER,
+            "lifetime.nextOrderAt": Kind.DATE,
+            "churn.risk": Kind.NUMBER,
+        },
+        "churn": {"churn.risk": Kind.NUMBER},
+    }
+)
+"""What a published model of a kind says of every customer. A cluster model says `cluster.<modelId>`."""
+
+SCORE_PREFIXES = ("rfm.", "cluster.", "lifetime.", "churn.")
+
+
+def scores_of(kind: str, model_id: str) -> Mapping[str, Kind]:
+    """Names of a model's scores, with their types."""
+    return {f"cluster.{model_id}": Kind.STRING} if kind == "cluster" else SCORES[kind]
+
+
+def is_computed(name: str) -> bool:
+    """Whether an attribute is a feature or a model's score: no customer can bring it along."""
+    return name in FEATURES or name.startswith(SCORE_PREFIXES)
+
+
 ORDER_FIELDS: Mapping[str, Kind] = MappingProxyType(
     {
         "orderId": Kind.STRING,
@@ -61,7 +95,7 @@ ORDER_EVENTS = ("order", "return", "void_order")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known: customer attributes (features included), fields per event name, and segment ids."""
+    """What is known: customer attributes (features and scores included), fields per event name, and segment ids."""
 
     attributes: Mapping[str, Kind]
     events: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)

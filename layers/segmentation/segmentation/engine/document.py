@@ -38,12 +38,31 @@ def to_document(value: Any) -> Any:
     raise TypeError(f"a fitted value cannot hold {type(value).__name__}")
 
 
+def presented(value: Any) -> Any:
+    """The value for people to read: names of fields in camelCase, no types, and what is no finite number is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {_camel(field.name): presented(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray):
+        return presented(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): presented(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [presented(item) for item in value]
+    document = to_document(value)
+    return None if isinstance(document, str) and not isinstance(value, str) else document
+
+
 def from_document[T](kind: type[T], document: Any) -> T:
     """A value of the dataclass `kind` from its document. Raises ValueError if the document is of another shape."""
     try:
         return cast(T, _read(kind, document))
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"the document is not a {kind.__name__}: {error!r}") from error
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _special(value: float) -> str | None:

@@ -21,6 +21,9 @@ MAX_ID_BYTES = 256
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 SEGMENT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
+MODEL_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$"
+"""With a group's id behind it, a model's id still is a segment's id."""
+
 
 def check_customer_id(value: str) -> str:
     """The id in NFC. Raises ValueError if it is empty, longer than 256 UTF-8 bytes, or holds control characters."""
@@ -50,6 +53,7 @@ def iso(instant: datetime) -> str:
 
 CustomerId = Annotated[str, AfterValidator(check_customer_id)]
 SegmentId = Annotated[str, Field(pattern=SEGMENT_ID_PATTERN)]
+ModelId = Annotated[str, Field(pattern=MODEL_ID_PATTERN)]
 LegalEntityId = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Instant = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(iso, return_type=str, when_used="json")]
 
@@ -57,6 +61,7 @@ CustomerPath = Annotated[
     str, BeforeValidator(unquote), AfterValidator(check_customer_id), Path(description="Customer id, percent-encoded")
 ]
 SegmentPath = Annotated[str, BeforeValidator(unquote), Path(pattern=SEGMENT_ID_PATTERN, description="Segment id")]
+ModelPath = Annotated[str, BeforeValidator(unquote), Path(pattern=MODEL_ID_PATTERN, description="Model id")]
 JobPath = Annotated[str, BeforeValidator(unquote), Path(pattern=r"^[A-Za-z0-9_-]{1,80}$", description="Job id")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at the most")]
 NextToken = Annotated[str | None, Query(max_length=4096, description="nextToken of the previous answer")]

@@ -1,12 +1,12 @@
-"""Jobs: imports, exports, runs and erasures, as they are kept and returned."""
+"""Jobs: imports, exports, runs, fits of models and erasures, as they are kept and returned."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from segmentation.models.common import Input, Instant, Json, Output, SegmentId
+from segmentation.models.common import Input, Instant, Json, ModelId, Output, SegmentId
 
-JobKind = Literal["import", "export", "run", "erasure"]
+JobKind = Literal["import", "export", "run", "model", "erasure"]
 JobStatus = Literal["awaiting_upload", "queued", "running", "succeeded", "failed"]
 
 
@@ -41,3 +41,6 @@ class StartRun(Input):
 
     segmentIds: list[SegmentId] | None = Field(default=None, min_length=1, max_length=500)
     now: Instant | None = Field(default=None, description="Evaluate as of this instant; default: the clock")
+    refitModels: list[ModelId] | None = Field(
+        default=None, min_length=1, max_length=50, description="Models to fit again before segments are evaluated"
+    )

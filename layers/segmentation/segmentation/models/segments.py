@@ -68,6 +68,13 @@ class SegmentPatch(Input):
     now: Instant | None = None
 
 
+class ModelGroup(Output):
+    """The group of a published model that a segment holds."""
+
+    modelId: str
+    groupId: str
+
+
 class Segment(Output):
     """A segment as it is kept and returned."""
 
@@ -84,6 +91,7 @@ class Segment(Output):
     active: bool = True
     validity: Validity | None = None
     now: Instant | None = None
+    model: ModelGroup | None = None
     version: int
     createdAt: Instant
     updatedAt: Instant

@@ -12,8 +12,10 @@ from segmentation.engine.catalogue import (
     ORDER_FIELDS,
     Catalogue,
     Kind,
+    is_computed,
+    scores_of,
 )
-from segmentation.store import keys
+from segmentation.store import keys, scorers
 from segmentation.store.table import ABSENT, ConditionFailed, Item, Table
 
 
@@ -31,8 +33,9 @@ def from_items(found: Iterable[Item], segments: Iterable[str] = ()) -> Catalogue
     """The catalogue that these items describe."""
     attributes: dict[str, Kind] = dict(FEATURES)
     events: dict[str, dict[str, Kind]] = {event: dict(ORDER_FIELDS) for event in ORDER_EVENTS}
+    found = list(found)
     for item in found:
-        if item.get("feature"):
+        if item.get("feature") or "slot" in item:
             continue
         if "event" not in item:
             attributes[item["name"]] = Kind(item["kind"])
@@ -42,6 +45,8 @@ def from_items(found: Iterable[Item], segments: Iterable[str] = ()) -> Catalogue
             fields = events.setdefault(event, {})
             if item["name"]:
                 fields[item["name"]] = Kind(item["kind"])
+    for scorer in scorers.usable(found, attributes):
+        attributes.update(scores_of(scorer.kind, scorer.model_id))
     return Catalogue(attributes, events, frozenset(segments))
 
 
@@ -59,9 +64,10 @@ def add_event_fields(table: Table, event: str, kinds: Mapping[str, Kind]) -> Non
 
 
 def put_statistics(table: Table, statistics: Mapping[str, Any], at: str) -> None:
-    """Keep what a run measured of the attributes that the catalogue has, and of the features."""
-    for item in items(table):
-        if "event" not in item and item["name"] in statistics and not item.get("feature"):
+    """Keep what a run measured of the attributes that the catalogue has, of the features and of models' scores."""
+    found = items(table)
+    for item in found:
+        if "event" not in item and item.get("name") in statistics and not item.get("feature"):
             measured = {"statistics": _text(statistics[item["name"]]), "measuredAt": at}
             table.update({"PK": item["PK"], "SK": item["SK"]}, set=measured)
     table.batch_write(
@@ -73,8 +79,8 @@ def put_statistics(table: Table, statistics: Mapping[str, Any], at: str) -> None
             "statistics": _text(statistics[name]),
             "measuredAt": at,
         }
-        for name, kind in FEATURES.items()
-        if name in statistics
+        for name, kind in from_items(found).attributes.items()
+        if is_computed(name) and name in statistics
     )
 
 

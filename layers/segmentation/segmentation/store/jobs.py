@@ -76,6 +76,12 @@ def begin(table: Table, job_id: str, total: int, at: datetime, details: Mapping[
     table.update(keys.job(job_id), set={**changes, "details": {**known.get("details", {}), **(details or {})}})
 
 
+def add_details(table: Table, job_id: str, details: Mapping[str, Any]) -> None:
+    """Say more of a job. Raises NotFound."""
+    known = item(table, job_id).get("details", {})
+    table.update(keys.job(job_id), set={"details": {**known, **details}})
+
+
 def record_part(table: Table, job_id: str, step: str, number: int, counts: Mapping[str, int], expires_at: int) -> None:
     """What one worker did in a step."""
     table.put({**keys.job_part(job_id, step, number), "counts": dict(counts), "expiresAt": expires_at})

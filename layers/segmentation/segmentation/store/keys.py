@@ -154,6 +154,34 @@ def event_field(event: str, name: str) -> Key:
     return {"PK": CATALOGUE, "SK": f"EVENT#{escape(event)}#{name}"}
 
 
+def score(slot: str) -> Key:
+    """The published model behind some scores; one model has a slot at a time."""
+    return {"PK": CATALOGUE, "SK": f"{SCORE_PREFIX}{slot}"}
+
+
+SCORE_PREFIX = "SCORE#"
+
+# -------------------------------------------------------------------- models
+
+MODELS = "MODELS"
+MODEL_VERSION_PREFIX = "VERSION#"
+
+
+def model(model_id: str) -> Key:
+    """Model: definition, latest and published version."""
+    return {"PK": f"MODEL#{model_id}", "SK": "META"}
+
+
+def model_index(model_id: str, kind: str) -> Key:
+    """All models, by kind."""
+    return {"GSI1PK": MODELS, "GSI1SK": f"{kind}#{model_id}"}
+
+
+def model_version(model_id: str, version: int) -> Key:
+    """One fit of a model: its state and the groups that it found."""
+    return {"PK": f"MODEL#{model_id}", "SK": f"{MODEL_VERSION_PREFIX}{version:08d}"}
+
+
 # ---------------------------------------------------------------------- jobs
 
 JOBS = "JOBS"
@@ -209,6 +237,24 @@ def staged_source(job_id: str, chunk: int) -> str:
 def staging(job_id: str) -> str:
     """Everything that an import works on until it ends."""
     return f"staging/{job_id}/"
+
+
+def measure(job_id: str, model_id: str, partition: int) -> str:
+    """What one partition brings to the fit of a model."""
+    return f"{measures(job_id, model_id)}part={partition:04d}.parquet"
+
+
+def measures(job_id: str, model_id: str) -> str:
+    return f"staging/{job_id}/model={model_id}/"
+
+
+def model_file(model_id: str, version: int) -> str:
+    """A fitted model with its report, for ever the same."""
+    return f"models/{model_id}/{version:08d}.json.gz"
+
+
+def model_files(model_id: str) -> str:
+    return f"models/{model_id}/"
 
 
 def plan(job_id: str) -> str:

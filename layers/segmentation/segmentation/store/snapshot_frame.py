@@ -45,7 +45,7 @@ def frame(snapshot: Snapshot, now: np.datetime64) -> Frame:
 
 def _lines(orders: pa.Table, size: int) -> EventTable:
     columns = _columns(orders, EXTRA)
-    columns |= {name: _column(orders.column(name)) for name in ORDER_FIELDS if name in orders.column_names}
+    columns |= {name: column_of(orders.column(name)) for name in ORDER_FIELDS if name in orders.column_names}
     group = orders.column("order").to_numpy()
     time = _instants(single(orders.column("orderedAt")))
     return EventTable(offsets_of(orders.column("customer").to_numpy(), size), time, columns, group, ADDITIVE)
@@ -85,11 +85,14 @@ def _behaviours(events: pa.Table, size: int) -> dict[str, EventTable]:
 
 def _columns(table: pa.Table, prefix: str) -> dict[str, Column]:
     return {
-        name.removeprefix(prefix): _column(table.column(name)) for name in table.column_names if name.startswith(prefix)
+        name.removeprefix(prefix): column_of(table.column(name))
+        for name in table.column_names
+        if name.startswith(prefix)
     }
 
 
-def _column(chunked: pa.ChunkedArray) -> Column:
+def column_of(chunked: pa.ChunkedArray) -> Column:
+    """An Arrow column as the engine has it."""
     array = single(chunked)
     if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type):
         return _strings(array)

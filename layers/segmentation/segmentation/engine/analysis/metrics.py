@@ -13,7 +13,7 @@ from segmentation.engine.analysis.crowd import Cells
 from segmentation.engine.analysis.describing import ratio
 from segmentation.engine.analysis.partials import Partial, holders_of
 from segmentation.engine.analysis.tables import Table, order_statistics, positions_of
-from segmentation.engine.catalogue import FEATURES
+from segmentation.engine.catalogue import is_computed
 
 GROWTH_DAYS = 30
 
@@ -76,8 +76,12 @@ def _growth(size: int, sizes_history: Mapping[str, int], now: np.datetime64) -> 
 
 def _variables(partial: Partial) -> list[str]:
     """Numeric attributes and the logarithms of recency, frequency and monetary value."""
-    attributes = {f"number:{name}" for name in FEATURES}
-    return [name for name in partial.moments if not name.startswith("date:") and name not in attributes]
+    return [name for name in partial.moments if not name.startswith("date:") and not _is_computed(name)]
+
+
+def _is_computed(variable: str) -> bool:
+    kind, _, name = variable.partition(":")
+    return kind == "number" and is_computed(name)
 
 
 def _spread(partial: Partial, variable: str) -> tuple[Cells, Cells, float]:

@@ -14,7 +14,7 @@ from segmentation.engine.analysis.describing import ratio
 from segmentation.engine.analysis.metrics import metrics_of
 from segmentation.engine.analysis.partials import MONTHS, Partial, from_json
 from segmentation.engine.analysis.tables import Scale
-from segmentation.engine.catalogue import FEATURES, Kind
+from segmentation.engine.catalogue import Kind, is_computed
 from segmentation.errors import NotFound
 
 MAX_BYTES = 290_000
@@ -97,7 +97,7 @@ def _demographics(partial: Partial, row: int, top: int) -> dict[str, Any]:
     return {
         name: _attribute(partial, column, row, top)
         for name, column in _columns(partial).items()
-        if name not in FEATURES
+        if not is_computed(name)
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from segmentation.engine.catalogue import FEATURES, Kind
+from segmentation.engine.catalogue import Kind, is_computed
 from segmentation.errors import FieldError, InvalidFile
 from segmentation.models.imports import MAX_COLUMNS, Dataset, ImportMapping
 
@@ -219,10 +219,11 @@ def _extras(dataset: Dataset, prefix: str, columns: Iterable[tuple[FileColumn, s
                 "at least one of them "
                 'a letter or a digit; rename it with "columns" in the mapping or list it under "ignore"'
             )
-        if dataset == "customers" and name in FEATURES:
+        if dataset == "customers" and is_computed(name):
             raise InvalidFile(
-                f"the column {wanted!r} has the name of a feature that is computed from orders; rename it with "
-                f'"columns": {{"{name}Imported": "{column.source}"}} in the mapping or list it under "ignore"'
+                f"the column {wanted!r} has the name of a feature or of a model's score; rename it with "
+                f'"columns": {{"imported_{name.replace(".", "_")}": "{column.source}"}} in the mapping '
+                'or list it under "ignore"'
             )
         if name in KNOWN[dataset]:
             raise InvalidFile(

@@ -1,0 +1,34 @@
+"""Kinds of models by name: their fitted types, and scoring by whichever it is."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from segmentation.engine.frame import Column, Frame
+from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.modelling.churn import ChurnModel
+from segmentation.engine.modelling.cluster import ClusterModel
+from segmentation.engine.modelling.lifetime import LifetimeModel
+from segmentation.engine.modelling.rfm import RfmModel
+
+Fitted = RfmModel | ClusterModel | LifetimeModel | ChurnModel
+
+FITTED: Mapping[str, type[Fitted]] = {
+    "rfm": RfmModel,
+    "cluster": ClusterModel,
+    "lifetime": LifetimeModel,
+    "churn": ChurnModel,
+}
+
+
+def score(model: Fitted, frame: Frame, now: np.datetime64, model_id: str) -> dict[str, Column]:
+    """Columns of the model's scores for every customer of the frame, at `now`."""
+    match model:
+        case RfmModel():
+            return rfm.score(model, frame)
+        case LifetimeModel():
+            return lifetime.score(model, frame, now)
+        case ChurnModel():
+            return churn.score(model, frame)
+        case ClusterModel():
+            return {f"cluster.{model_id}": cluster.score(model, frame)}

@@ -1,0 +1,259 @@
+"""Fitting models over partitions: every partition brings what its customers have, one step fits, versions are kept.
+
+Both steps may be repeated: what they write depends on the job alone.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from segmentation import evaluation, fit_parameters, modelling, partitions, recipes, scoring
+from segmentation.engine.catalogue import Kind
+from segmentation.engine.document import presented, to_document
+from segmentation.engine.frame import (
+    MISSING,
+    BooleanColumn,
+    Column,
+    DateColumn,
+    Frame,
+    ListColumn,
+    NumberColumn,
+    StringColumn,
+)
+from segmentation.engine.lifetime.purchases import Purchases, of_orders
+from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.modelling.cluster import ClusterModel
+from segmentation.engine.modelling.groups import FoundGroup
+from segmentation.engine.modelling.kinds import Fitted
+from segmentation.errors import InsufficientData, InvalidInput, NotFound, Unfit
+from segmentation.finishing import failed_parts
+from segmentation.models.models import (
+    ChurnParameters,
+    ClusterParameters,
+    Group,
+    LifetimeParameters,
+    ModelSummary,
+    RfmParameters,
+    Version,
+)
+from segmentation.runs import versions_of
+from segmentation.store import catalogue, jobs, keys, measures, models
+from segmentation.store import segments as stored
+from segmentation.store.store import Store
+
+MEASURE, FIT = "measure", "fit"
+MAX_PROFILE_ATTRIBUTES = 64
+MAX_PROFILE_VALUES = 1_000
+"""Distinct texts of an attribute in one partition, beyond which it is a name or a number and describes no cluster."""
+
+_PROFILE_KINDS = (Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.DATE, Kind.LIST)
+
+Result = tuple[Fitted, Any, tuple[FoundGroup, ...]]
+
+
+def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]:
+    """Keep what one partition brings to every model of the job. Raises NotFound if the job is gone."""
+    job_id, partition = event["jobId"], event["partition"]
+    job = jobs.item(store.table, job_id)
+    counts = {"customers": 0}
+    for model_id in job["details"].get("fits", {}):
+        try:
+            model, _ = models.get(store.table, model_id)
+        except NotFound:
+            continue
+        counts["customers"] += _measure(store, job, model, partition)
+    jobs.record_part(store.table, job_id, MEASURE, partition, counts, int(at.timestamp()) + jobs.KEEP_SECONDS)
+    return counts
+
+
+def fit(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Fit every model of the job on what the partitions brought; publish those that were published before.
+
+    A model that cannot be fitted gets the reason and stops no other. `event` is `{"jobId", "failures"}`: what the
+    partitions could not bring.
+    """
+    job_id = event["jobId"]
+    job = jobs.item(store.table, job_id)
+    fits: dict[str, int] = job["details"].get("fits", {})
+    failures = event.get("failures") or []
+    failure = failed_parts("partition", failures) if failures else None
+    outcome: dict[str, Any] = {}
+    for model_id, number in fits.items():
+        try:
+            model, versions = models.get(store.table, model_id)
+        except NotFound:
+            outcome[model_id] = {"version": number, "status": "deleted"}
+            continue
+        version = next(version for version in versions if version.version == number)
+        if version.status == "fitting":
+            version = _fitted(store, job, model, version, failure, at)
+        _publish_again(store, model, version, at, job_id)
+        outcome[model_id] = {"version": number, "status": version.status, "reason": version.statusReason}
+    details: dict[str, Any] = {"models": outcome}
+    if job["kind"] != "model":
+        details["segments"] = versions_of(store, job["details"].get("segmentIds"), at)
+    jobs.add_details(store.table, job_id, details)
+    jobs.record_part(store.table, job_id, FIT, 0, {}, int(at.timestamp()) + jobs.KEEP_SECONDS)
+    for model_id in fits:
+        store.files.delete(store.files.list(keys.measures(job_id, model_id)))
+    return {"jobId": job_id, "models": len(outcome)}
+
+
+def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partition: int) -> int:
+    """Write the columns and purchases of the partition's part of the population; returns its size."""
+    now = _now(model, job)
+    known = catalogue.load(store.table).attributes
+    read = [name for name in recipes.read_by(model) if name in known]
+    profiled = _profile_names(model, known, read)
+    events = {"order": {"amount"}} if model.kind == "lifetime" else {}
+    definitions = _population(store, model, now)
+    wanted = partitions.columns_of(definitions)
+    behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
+    for event, fields in events.items():
+        behaviours.setdefault(event, set()).update(fields)
+    attributes = {*(wanted.attributes or ()), *read, *profiled}
+    frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
+    frame = frame_at(evaluation.instant(now))
+    if model.population.segmentId:
+        found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
+        frame = frame.take(np.flatnonzero(found[model.population.segmentId].mask))
+    columns = {name: frame.columns.get(name) or _missing(known[name], frame.size) for name in read}
+    columns |= {
+        name: column
+        for name in profiled
+        if name not in columns and _describes(column := frame.columns.get(name) or _missing(known[name], frame.size))
+    }
+    purchases = of_orders(frame.events["order"]) if model.kind == "lifetime" else None
+    measures.put(store.files, keys.measure(job["jobId"], model.modelId, partition), frame, columns, purchases)
+    return frame.size
+
+
+def _population(store: Store, model: ModelSummary, now: datetime) -> evaluation.Definitions:
+    """The segment that the model is fitted on, with what its rule refers to. Raises NotFound."""
+    segment_id = model.population.segmentId
+    if not segment_id:
+        return {}
+    known = list(stored.all_segments(store.table, now))
+    names = catalogue.load(store.table, [segment.segmentId for segment in known])
+    definitions = evaluation.needed(evaluation.define(known, names, now), [segment_id])
+    if segment_id not in definitions:
+        raise NotFound(f"the population's segment {segment_id!r} was deleted")
+    return definitions
+
+
+def _fitted(
+    store: Store, job: Mapping[str, Any], model: ModelSummary, version: Version, failure: str | None, at: datetime
+) -> Version:
+    """The version as the fit left it, recorded."""
+    if failure:
+        return models.end_version(store.table, model.modelId, version, "failed", failure, at)
+    try:
+        found = store.files.list(keys.measures(job["jobId"], model.modelId))
+        frame, purchases = measures.get(store.files, sorted(found))
+        if not frame.size:
+            raise InsufficientData("the population has no customers")
+        value, report, groups = _fit(store, model, frame, purchases, _now(model, job))
+    except Unfit as error:
+        return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
+    except InvalidInput as error:
+        return models.end_version(store.table, model.modelId, version, "failed", error.message, at)
+    document = {"model": to_document(value), "report": {**presented(report), "fitted": presented(value)}}
+    models.put_file(store.files, model.modelId, version.version, document)
+    done = version.model_copy(
+        update={
+            "status": "fitted",
+            "statusReason": None,
+            "fittedAt": at,
+            "customers": report.customers,
+            "groups": [_group(model, group, sum(other.size for other in groups)) for group in groups],
+        }
+    )
+    models.put_version(store.table, model.modelId, done)
+    return done
+
+
+def _publish_again(store: Store, model: ModelSummary, version: Version, at: datetime, job_id: str) -> None:
+    """A refit of a published model takes over; the run that fitted it evaluates its segments."""
+    if version.status == "fitted" and model.publishedVersion is not None and model.publishedVersion < version.version:
+        modelling.take_over(store, model, version, at, job_id, {})
+
+
+def _fit(store: Store, model: ModelSummary, frame: Frame, purchases: Purchases | None, now: datetime) -> Result:
+    """The fit of the model's kind. Raises InvalidInput, InsufficientData, UnreliableFit."""
+    known = catalogue.load(store.table).attributes
+    recipes.check(model, known)
+    match model.kind:
+        case "rfm":
+            rfm_given = RfmParameters.model_validate(model.parameters)
+            binning, grid = fit_parameters.rfm_binning(rfm_given), fit_parameters.rfm_groups(rfm_given)
+            return rfm.fit(frame, recipes.rfm_attributes(model), binning, grid)
+        case "lifetime":
+            lifetime_given = fit_parameters.lifetime(LifetimeParameters.model_validate(model.parameters))
+            if purchases is None:
+                raise InsufficientData("nobody has bought yet")
+            return lifetime.fit(purchases, evaluation.instant(now), lifetime_given)
+        case "churn":
+            churn_given = fit_parameters.churn(ChurnParameters.model_validate(model.parameters))
+            return churn.fit(frame, recipes.features_of(model, known), churn_given)
+        case "cluster":
+            cluster_given = fit_parameters.cluster(ClusterParameters.model_validate(model.parameters))
+            features, previous = recipes.features_of(model, known), _published(store, model)
+            return cluster.fit(frame, features, cluster_given, model.modelId, previous)
+
+
+def _published(store: Store, model: ModelSummary) -> ClusterModel | None:
+    """The version whose clusters have segments: the next one's are to be called alike."""
+    if model.publishedVersion is None:
+        return None
+    document = models.read_file(store.files, model.modelId, model.publishedVersion)
+    found = scoring.fitted(model.kind, document["model"])
+    return found if isinstance(found, ClusterModel) else None
+
+
+def _group(model: ModelSummary, group: FoundGroup, customers: int) -> Group:
+    return Group(
+        groupId=group.group_id,
+        name=group.name,
+        size=group.size,
+        share=round(group.size / customers, 6) if customers else 0.0,
+        criteria=list(group.criteria),
+        segmentId=modelling.segment_id_of(model.modelId, group.group_id),
+    )
+
+
+def _now(model: ModelSummary, job: Mapping[str, Any]) -> datetime:
+    """The instant that all partitions look from."""
+    return model.now or datetime.fromisoformat(job["details"].get("now") or job["createdAt"])
+
+
+def _profile_names(model: ModelSummary, known: Mapping[str, Kind], read: list[str]) -> list[str]:
+    """Attributes that may describe a cluster: those it is fitted on first, then the others by name."""
+    if model.kind != "cluster":
+        return []
+    others = sorted(
+        name
+        for name, kind in known.items()
+        if kind in _PROFILE_KINDS and name not in read and not name.startswith("cluster.")
+    )
+    return others[: max(MAX_PROFILE_ATTRIBUTES - len(read), 0)]
+
+
+def _describes(column: Column) -> bool:
+    return not isinstance(column, StringColumn | ListColumn) or len(column.values) <= MAX_PROFILE_VALUES
+
+
+def _missing(kind: Kind, size: int) -> Column:
+    """A column of an attribute that nobody in the partition has."""
+    codes, absent = np.full(size, MISSING, dtype=np.int32), np.ones(size, dtype=np.bool_)
+    match kind:
+        case Kind.STRING:
+            return StringColumn(codes, ())
+        case Kind.NUMBER:
+            return NumberColumn(np.full(size, np.nan))
+        case Kind.DATE:
+            return DateColumn(np.full(size, np.datetime64("NaT", "us")))
+        case Kind.BOOLEAN:
+            return BooleanColumn(codes.astype(np.int8))
+    return ListColumn(np.zeros(size + 1, dtype=np.int64), codes[:0], (), absent)

@@ -1,0 +1,122 @@
+"""What clients ask of a model, in the engine's words; and whether the catalogue has what it asks for.
+
+Light: a request is checked before anything that computes is loaded.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from segmentation.engine.catalogue import Kind, scores_of
+from segmentation.engine.preprocess import recipe
+from segmentation.engine.preprocess.recipe import Feature, default_feature, problems
+from segmentation.errors import FieldError, InvalidInput
+from segmentation.models.models import Encoding, FeatureRecipe, ModelSummary, Outliers
+from segmentation.store.scorers import ORDER
+
+RFM_ATTRIBUTES = ("recencyDays", "orderCount", "totalSpent")
+
+
+def check(model: ModelSummary, known: Mapping[str, Kind]) -> None:
+    """Raises InvalidInput that names every attribute the model cannot be fitted on, and why."""
+    errors = [error for name in read_by(model) for error in _unknown(model, name, known)]
+    if not errors and model.kind == "rfm":
+        errors = _rfm_problems(model, known)
+    elif not errors:
+        errors = [error for feature in features_of(model, known) for error in problems(feature, known[feature.name])]
+    if errors:
+        raise InvalidInput("; ".join(error.message for error in errors)[:2000], errors)
+
+
+def read_by(model: ModelSummary) -> tuple[str, ...]:
+    """Attributes that the model is fitted on, its label included."""
+    if model.kind == "rfm":
+        return rfm_attributes(model)
+    names = [_name(feature) for feature in model.features]
+    if model.kind == "churn":
+        names.append(str(model.parameters["label"]))
+    return tuple(dict.fromkeys(names))
+
+
+def scored_from(model: ModelSummary) -> tuple[str, ...]:
+    """Attributes that scoring reads: a label is needed for the fit alone."""
+    if model.kind == "rfm":
+        return rfm_attributes(model)
+    return tuple(dict.fromkeys(_name(feature) for feature in model.features))
+
+
+def rfm_attributes(model: ModelSummary) -> tuple[str, str, str]:
+    """Recency, frequency and monetary value, the default's or those that the model names."""
+    names = tuple(_name(feature) for feature in model.features) or RFM_ATTRIBUTES
+    return cast(tuple[str, str, str], names)
+
+
+def features_of(model: ModelSummary, known: Mapping[str, Kind]) -> tuple[Feature, ...]:
+    """The features as the engine prepares them; what is not said is the default of the attribute's kind.
+
+    Raises InvalidInput for kinds that are no features.
+    """
+    recipes = {_name(feature): feature for feature in model.features}
+    return tuple(_feature(recipe_, known[name]) for name, recipe_ in recipes.items())
+
+
+def _feature(given: str | FeatureRecipe, kind: Kind) -> Feature:
+    if isinstance(given, str):
+        return default_feature(given, kind)
+    default = default_feature(given.attribute, kind)
+    scaling = default.scaling if given.scaling is None else given.scaling
+    return Feature(
+        name=given.attribute,
+        missing=given.missing or ("median" if given.encoding and given.encoding.ordinal else default.missing),
+        constant=given.constant,
+        indicator=given.indicator,
+        outliers=_outliers(given.outliers),
+        log1p=given.log1p,
+        scaling=None if scaling == "none" else scaling,
+        encoding=_encoding(given.encoding) or default.encoding,
+    )
+
+
+def _outliers(given: Outliers | None) -> recipe.Winsorise | recipe.MadClip | None:
+    if given is None:
+        return None
+    if given.winsorise:
+        return recipe.Winsorise(given.winsorise.lower, given.winsorise.upper)
+    return recipe.MadClip(given.mad.limit) if given.mad else None
+
+
+def _encoding(given: Encoding | None) -> recipe.OneHot | recipe.Ordinal | None:
+    if given is None:
+        return None
+    if given.oneHot:
+        return recipe.OneHot(given.oneHot.minShare, given.oneHot.maxValues)
+    return recipe.Ordinal(tuple(given.ordinal.order)) if given.ordinal else None
+
+
+def _unknown(model: ModelSummary, name: str, known: Mapping[str, Kind]) -> Iterable[FieldError]:
+    field = "parameters.label" if name == model.parameters.get("label") else "features"
+    if name not in known:
+        yield FieldError(field, f"{name!r} is no attribute; GET /attributes lists those that there are")
+    elif name in scores_of(model.kind, model.modelId) or _kind_of_score(name) in ORDER[ORDER.index(model.kind) :]:
+        yield FieldError(field, f"{name!r} is a score that comes after a {model.kind} model's; it cannot be a feature")
+
+
+def _kind_of_score(name: str) -> str | None:
+    """The kind whose model computes this score, if it is one. The risk of churn can be a lifetime model's."""
+    prefix = name.split(".", 1)[0]
+    return prefix if prefix in ORDER and "." in name else None
+
+
+def _rfm_problems(model: ModelSummary, known: Mapping[str, Kind]) -> list[FieldError]:
+    names = rfm_attributes(model)
+    if len(names) != 3 or len(set(names)) != 3:
+        message = f"{len(names)} features; an rfm model takes three: recency in days, frequency, monetary value"
+        return [FieldError("features", message)]
+    return [
+        FieldError("features", f"{name!r} is a {known[name].value}; an rfm model takes numbers")
+        for name in names
+        if known[name] is not Kind.NUMBER
+    ]
+
+
+def _name(feature: str | FeatureRecipe) -> str:
+    return feature if isinstance(feature, str) else feature.attribute

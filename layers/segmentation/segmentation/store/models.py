@@ -1,0 +1,166 @@
+"""Models in the table, and their fitted versions in the bucket.
+
+A fitted version never changes. Which version scores customers is said by an item of the catalogue, one per set of
+scores, so that whoever reads the catalogue knows the scores' names at no further cost.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from segmentation.engine.catalogue import scores_of
+from segmentation.errors import Conflict, NotFound
+from segmentation.models.common import iso
+from segmentation.models.models import Group, ModelSummary, Version
+from segmentation.store import cursor, keys, scorers
+from segmentation.store.files import Files
+from segmentation.store.scorers import Scorer
+from segmentation.store.table import ABSENT, PRESENT, Condition, ConditionFailed, Item, Table
+
+_JSON_FIELDS = ("features", "parameters", "population")
+"""Kept as text: numbers of data may lie outside what the table's own numbers can hold."""
+
+
+def create(table: Table, model: ModelSummary, version: Version) -> None:
+    """Store a new model and its first version. Raises Conflict if the id is taken."""
+    item = {
+        **keys.model(model.modelId),
+        **keys.model_index(model.modelId, model.kind),
+        **_texts(model.model_dump(mode="json", exclude={"scores", "status", "statusReason"})),
+        "state": model.status,
+    }
+    try:
+        table.transact([table.put_action(item, ABSENT), table.put_action(_version_item(model.modelId, version))])
+    except ConditionFailed:
+        raise Conflict(f"the modelId {model.modelId!r} is taken; choose another") from None
+
+
+def get(table: Table, model_id: str) -> tuple[ModelSummary, list[Version]]:
+    """A model and all its versions, oldest first, in one query. Raises NotFound."""
+    found = list(table.query(keys.model(model_id)["PK"]))
+    meta = next((item for item in found if item["SK"] == "META"), None)
+    if meta is None:
+        raise NotFound(f"there is no model {model_id!r}")
+    versions = [_version(item) for item in found if item["SK"].startswith(keys.MODEL_VERSION_PREFIX)]
+    return _summary(meta), versions
+
+
+def page(table: Table, kind: str | None, limit: int, token: str | None) -> tuple[list[ModelSummary], str | None]:
+    """Models in order of kind and id, of one kind if given."""
+    scope = f"{keys.MODELS}#{kind}"
+    prefix = f"{kind}#" if kind else ""
+    found = table.page(keys.MODELS, prefix, index=keys.GSI1, limit=limit, start=cursor.decode(scope, token))
+    return [_summary(item) for item in found.items], cursor.encode(scope, found.last_key)
+
+
+def everything(table: Table) -> list[ModelSummary]:
+    """Every model."""
+    return [_summary(item) for item in table.query(keys.MODELS, index=keys.GSI1)]
+
+
+def add_version(table: Table, model_id: str, version: Version) -> bool:
+    """Begin the next version; False if another was begun meanwhile, or the model is gone."""
+    condition = Condition("#latest = :seen", {":seen": version.version - 1}, {"#latest": "latestVersion"})
+    changes = {"latestVersion": version.version, "state": version.status, "jobId": version.jobId, "stateReason": None}
+    current = table.update_action(keys.model(model_id), set=changes, condition=condition)
+    try:
+        table.transact([current, table.put_action(_version_item(model_id, version))])
+    except ConditionFailed:
+        return False
+    return True
+
+
+def put_version(table: Table, model_id: str, version: Version) -> bool:
+    """Record how a fit ended; False if the model was deleted meanwhile."""
+    try:
+        table.put(_version_item(model_id, version), PRESENT)
+    except ConditionFailed:
+        return False
+    condition = Condition("#latest = :version", {":version": version.version}, {"#latest": "latestVersion"})
+    changes = {"state": version.status, "stateReason": version.statusReason}
+    try:
+        table.update(keys.model(model_id), set=changes, condition=condition)
+    except ConditionFailed:
+        return table.get(keys.model(model_id), consistent=True) is not None
+    return True
+
+
+def end_version(table: Table, model_id: str, version: Version, status: str, reason: str, at: datetime) -> Version:
+    """Record that a fit ended without a model, and why."""
+    ended = Version.model_validate(
+        {**version.model_dump(), "status": status, "statusReason": reason[:2000], "fittedAt": at}
+    )
+    put_version(table, model_id, ended)
+    return ended
+
+
+def publish(table: Table, model: ModelSummary, scorer: Scorer, at: datetime) -> None:
+    """Let this version score customers from now on. Raises Conflict if the scores belong to another model."""
+    changes = {"publishedVersion": scorer.version, "publishedAt": iso(at)}
+    try:
+        table.transact(
+            [
+                table.update_action(keys.model(model.modelId), set=changes, condition=PRESENT),
+                scorers.put_action(table, scorer),
+            ]
+        )
+    except ConditionFailed:
+        owner = scorers.owner(table, scorer.slot)
+        if owner is None or owner == scorer.model_id:
+            raise NotFound(f"there is no model {model.modelId!r}") from None
+        raise Conflict(
+            f"the scores {', '.join(scorer.scores)} come from the model {owner!r}; delete that one first"
+        ) from None
+
+
+def remove(table: Table, model: ModelSummary, versions: list[Version]) -> None:
+    """Delete a model with all its versions, and with its scores if it has any published."""
+    if model.publishedVersion is not None:
+        scorers.withdraw(table, scorers.slot_of(model.kind, model.modelId), model.modelId)
+        table.batch_write(deletes=[keys.feature(name) for name in model.scores])
+    doomed = [keys.model_version(model.modelId, version.version) for version in versions]
+    table.batch_write(deletes=[*doomed, keys.model(model.modelId)])
+
+
+def put_file(files: Files, model_id: str, version: int, document: Mapping[str, Any]) -> None:
+    """Keep a fitted version."""
+    body = gzip.compress(json.dumps(document, allow_nan=False, separators=(",", ":")).encode(), mtime=0)
+    files.put(keys.model_file(model_id, version), body, content_type="application/gzip")
+
+
+def read_file(files: Files, model_id: str, version: int) -> dict[str, Any]:
+    """A fitted version. Raises NotFound."""
+    document: dict[str, Any] = json.loads(gzip.decompress(files.get(keys.model_file(model_id, version))))
+    return document
+
+
+def _version_item(model_id: str, version: Version) -> Item:
+    item = version.model_dump(mode="json", exclude_none=True, exclude={"groups", "status"})
+    groups = json.dumps([group.model_dump(mode="json") for group in version.groups], separators=(",", ":"))
+    return {**keys.model_version(model_id, version.version), **item, "state": version.status, "groups": groups}
+
+
+def _version(item: Item) -> Version:
+    fields = {name: item[name] for name in Version.model_fields if name in item and name != "status"}
+    groups = [Group.model_validate(group) for group in json.loads(item["groups"])]
+    return Version.model_validate({**fields, "status": item["state"], "groups": groups})
+
+
+def _summary(item: Item) -> ModelSummary:
+    fields = {name: item[name] for name in ModelSummary.model_fields if name in item}
+    parsed = {name: json.loads(item[name]) for name in _JSON_FIELDS}
+    computed = {
+        "status": item["state"],
+        "statusReason": item.get("stateReason"),
+        "scores": list(scores_of(item["kind"], item["modelId"])),
+    }
+    return ModelSummary.model_validate({**fields, **parsed, **computed})
+
+
+def _texts(fields: Mapping[str, Any]) -> Item:
+    return {
+        name: json.dumps(value, separators=(",", ":"), ensure_ascii=False) if name in _JSON_FIELDS else value
+        for name, value in fields.items()
+    }

@@ -14,6 +14,12 @@ BENCHMARKS = {
     "features": "Features: ten million orders of a million customers",
     "imports": "Imports: a million order rows from CSV to staged Parquet",
     "partition": "One partition of 200,000 customers through every step of a worker",
+    "clustering": "Clustering: k-means and choosing k over a million customers",
+    "silhouette": "Silhouettes: exact over 20,000 customers",
+    "hierarchy": "Hierarchical clustering: exact and on micro-clusters",
+    "lifetime": "Lifetime: BG/NBD and Gamma-Gamma for a million customers",
+    "scoring": "Scoring: RFM names and clusters of two million customers",
+    "models": "Models: fits of a million customers in the memory of a function",
     "start": "Start of a function: a fresh process",
 }
 INTRODUCTION = """\

@@ -7,6 +7,7 @@ and lets a fresh process read it, fit, and score everybody: seconds, and the pea
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys

@@ -21,7 +21,7 @@ MAXIMUM_STEPS = 100
 MAXIMUM_HALVINGS = 30
 LONGEST_STEP = 2.0
 """In logs: a parameter changes by at most a factor of 7.4 at once."""
-PRECISION = 1e-13
+PRECISION = 1e-12
 """A fit has converged when the next step promises less than this log-likelihood per customer."""
 
 
@@ -41,7 +41,7 @@ class Counts:
 
     `frequencies` are the distinct x > 0 with their `customers`; `ages` the distinct T with the customers (`at_age`) and
     the orders (`orders_at_age`) of each. Then one row per distinct history of a repeat buyer: its code into
-    `frequencies`, `recency`, `age` and `weight`.
+    `frequencies`, `frequency`, `recency`, `age` and `weight`.
     """
 
     frequencies: Floats
@@ -50,6 +50,7 @@ class Counts:
     at_age: Floats
     orders_at_age: Floats
     code: NDArray[np.int64]
+    frequency: Floats
     recency: Floats
     age: Floats
     weight: Floats
@@ -83,6 +84,7 @@ def counts_of(histories: Histories) -> Counts:
         at_age=at_age[some],
         orders_at_age=orders[some],
         code=code,
+        frequency=frequency,
         recency=histories.recency[repeat],
         age=histories.age[repeat],
         weight=weight,
@@ -178,30 +180,31 @@ def _of_histories(counts: Counts, parameters: Floats) -> Term:
     z = (r + x) ln((alpha + T) / (alpha + t_x)) + ln(a) - ln(b + x - 1).
     """
     r, alpha, a, b = parameters
-    exponents = r + counts.frequencies
-    inverse = 1 / (b + counts.frequencies - 1)
-    offsets = np.log(a * inverse)
+    shares = 1 / (b + counts.frequencies - 1)
+    offsets = np.log(a * shares)
     value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
-    space = np.empty((4, CHUNK))
+    space, weighted_space = np.empty((4, CHUNK)), np.empty((4, CHUNK))
     for begin in range(0, len(counts.code), CHUNK):
         rows = slice(begin, begin + CHUNK)
         code, weight = counts.code[rows], counts.weight[rows]
-        exponent, share = exponents[code], inverse[code]
-        by_age, by_recency = 1 / (alpha + counts.age[rows]), 1 / (alpha + counts.recency[rows])
-        slopes = space[:, : len(code)]
-        slopes[0] = np.log(by_recency / by_age)
+        exponent, share = r + counts.frequency[rows], shares[code]
+        exposure, by_recency = alpha + counts.age[rows], 1 / (alpha + counts.recency[rows])
+        by_age = 1 / exposure
         difference = by_age - by_recency
-        slopes[1] = exponent * difference
+        slopes, weighted = space[:, : len(code)], weighted_space[:, : len(code)]
+        np.log(exposure * by_recency, out=slopes[0])
+        np.multiply(exponent, difference, out=slopes[1])
         slopes[2] = 1 / a
-        slopes[3] = -share
+        np.negative(share, out=slopes[3])
+        # z is above ln(a / (b + x - 1)), so that e^-z is never too large.
         z = exponent * slopes[0] + offsets[code]
-        small = np.exp(-np.abs(z))
-        gone = np.where(z > 0, 1.0, small) / (1 + small)
-        value += float(weight @ (np.maximum(z, 0.0) + np.log1p(small)))
+        odds = 1 + np.exp(-z)
+        gone = 1 / odds
+        value += float(weight @ (z + np.log(odds)))
         first = weight * gone
         second = first * (1 - gone)
         gradient += slopes @ first
-        hessian += (slopes * second) @ slopes.T
+        hessian += np.multiply(slopes, second, out=weighted) @ slopes.T
         mixed = float(first @ difference)
         hessian[0, 1] += mixed
         hessian[1, 0] += mixed

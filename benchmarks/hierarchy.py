@@ -1,8 +1,8 @@
 """Hierarchical clusters beside scipy: `python -m benchmarks.hierarchy [rounds]`.
 
 Both get the same rows and one thread, and answer with labels for k clusters. Exact trees: labels are compared before
-times are. On micro-clusters: the within-cluster sum of squares is compared with that of scipy's tree over all rows, over
-seeds and kinds of data, with clusters and without.
+times are. On micro-clusters: the within-cluster sum of squares is compared with that of scipy's tree over all rows,
+over seeds and kinds of data, with clusters and without.
 """
 
 import gc
@@ -92,8 +92,8 @@ def exact(rounds: int) -> None:
 def on_micro_clusters(rounds: int) -> None:
     rows = 20_000
     print(
-        f"\nWard's linkage at {rows:,} rows: on micro-clusters, exact, and scipy; the loss is the within-cluster sum of "
-        f"squares beyond scipy's, least and most over {len(SEEDS)} seeds\n\n"
+        f"\nWard's linkage at {rows:,} rows: on micro-clusters, exact, and scipy; the loss is the within-cluster sum "
+        f"of squares beyond scipy's, least and most over {len(SEEDS)} seeds\n\n"
         "| data | columns | micro s | exact s | scipy s | micro times faster | loss |\n|---|---|---|---|---|---|---|"
     )
     for make, columns in ((clustered, 3), (clustered, 5), (clustered, 10), (skewed, 5), (even, 5)):
@@ -109,8 +109,8 @@ def on_micro_clusters(rounds: int) -> None:
             flush=True,
         )
     print(
-        "\nscipy runs once per line. Where there are clusters, micro-clusters find those of the exact tree; where there "
-        "are none, either tree is one of many that are about as good, and a loss below zero is as likely as one above."
+        "\nscipy runs once per line. Where there are clusters, micro-clusters find those of the exact tree; where "
+        "there are none, any tree is one of many that are about as good, and losses lie on both sides of zero."
     )
 
 

@@ -105,7 +105,7 @@ def test_micro_clusters_of_nearly_equal_customers_are_refused_with_k() -> None:
 
 
 def test_ward_by_rounds_and_by_the_chain_make_the_same_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    points, weights = np.random.default_rng(3).normal(size=(500, 2)), np.arange(500) % 3 + 1.0
+    points, weights = np.random.default_rng(3).normal(size=(500, 2)), np.resize([1.0, 2.0, 3.0], 500)
     rounds = ward.ward(points, weights)
     children = [rounds.children]
     for effort in (0, 1.5):

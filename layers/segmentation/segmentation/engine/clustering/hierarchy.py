@@ -13,7 +13,7 @@ import numpy as np
 from segmentation.engine.clustering import kmeans
 from segmentation.engine.clustering.chain_linkage import average_or_complete
 from segmentation.engine.clustering.dendrogram import Tree, cut, top
-from segmentation.engine.clustering.micro_clusters import SAMPLE, means, micro_centres, sampled
+from segmentation.engine.clustering.micro_clusters import SAMPLE, Leaves, cells, means, micro_clusters, sampled
 from segmentation.engine.clustering.ward import scale_of, ward
 from segmentation.engine.frame import Codes, Floats
 from segmentation.errors import FieldError, InsufficientData, InvalidInput
@@ -33,8 +33,8 @@ PROTOTYPES = 1_000
 MICRO_CLUSTERS = 500
 """Leaves of the tree above the limit."""
 
-ATTEMPTS = 2
-"""Sets of micro-clusters, of which the one with the smaller sum of squares is taken: where clusters are not clear, a
+ATTEMPTS = 3
+"""Sets of micro-clusters, of which the one with the smallest sum of squares is taken: where clusters are not clear, a
 tree moves by several per cent with any small change.
 """
 
@@ -115,20 +115,7 @@ def assign(model: Hierarchy, points: Floats) -> Codes:
     return model.clusters[kmeans.assign(model.prototypes, points)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Leaves:
-    """What the tree is over: rows (m, d), how many customers each stands for (m), and the leaf of every customer (n).
-
-    `prototypes` (m, d) lead a customer to a leaf; None if that is left to the tree's branches.
-    """
-
-    rows: Floats
-    weights: Floats
-    numbers: Codes
-    prototypes: Floats | None = None
-
-
-def _fitted(points: Floats, leaves: _Leaves, k: int, linkage: Linkage, seed: int) -> tuple[Hierarchy, Codes]:
+def _fitted(points: Floats, leaves: Leaves, k: int, linkage: Linkage, seed: int) -> tuple[Hierarchy, Codes]:
     rows, weights = leaves.rows, leaves.weights
     built, scale = _tree(rows, weights, linkage)
     clusters, centres, sizes = _ordered(rows, weights, cut(built, k), k)
@@ -202,7 +189,7 @@ def _of_groups(groups: Codes, labels: Codes) -> Codes:
     return result
 
 
-def _distinct(points: Floats, limit: int) -> _Leaves | None:
+def _distinct(points: Floats, limit: int) -> Leaves | None:
     """Distinct rows in lexical order, so that the order of customers decides nothing; None if above the limit."""
     if len(points) > 2 * limit and _distinct(points[: 2 * limit], limit) is None:
         return None
@@ -215,30 +202,20 @@ def _distinct(points: Floats, limit: int) -> _Leaves | None:
         return None
     numbers = np.empty(len(points), dtype=np.int32)
     numbers[order] = np.cumsum(new) - 1
-    return _Leaves(ordered[new], np.bincount(numbers).astype(np.float64), numbers)
+    return Leaves(ordered[new], np.bincount(numbers).astype(np.float64), numbers, None)
 
 
-def _micro_clusters(points: Floats, k: int, linkage: Linkage, random: np.random.Generator) -> _Leaves:
+def _micro_clusters(points: Floats, k: int, linkage: Linkage, random: np.random.Generator) -> Leaves:
     sample = sampled(points, SAMPLE, random)
     attempts = []
     for _ in range(ATTEMPTS):
-        centres = micro_centres(sample, MICRO_CLUSTERS, random)
-        leaves = _cells(sample, centres)
+        leaves = micro_clusters(sample, MICRO_CLUSTERS, random)
         if len(leaves.rows) >= k:
             labels = cut(_tree(leaves.rows, leaves.weights, linkage)[0], k)[leaves.numbers]
-            attempts.append((_inertia_of(sample, labels, k), centres))
+            attempts.append((_inertia_of(sample, labels, k), leaves.rows))
     if not attempts:
         raise InsufficientData(f"a sample of {len(sample)} customers has too few distinct ones for k={k}")
-    return _cells(points, min(attempts, key=lambda attempt: attempt[0])[1])
-
-
-def _cells(points: Floats, centres: Floats) -> _Leaves:
-    """Rows by their nearest centre; centres without rows are left out."""
-    nearest = kmeans.assign(centres, points)
-    rows, weights = means(points, np.ones(len(points)), nearest, len(centres))
-    filled = weights > 0
-    numbers = (np.cumsum(filled) - 1).astype(np.int32)[nearest]
-    return _Leaves(rows[filled], weights[filled], numbers, centres[filled])
+    return cells(points, min(attempts, key=lambda attempt: attempt[0])[1])
 
 
 def _loss(points: Floats, model: Hierarchy, random: np.random.Generator) -> float:

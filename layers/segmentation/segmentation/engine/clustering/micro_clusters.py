@@ -4,6 +4,8 @@ A start that spreads over the data and a few of Lloyd's iterations, on a sample:
 smaller than the clusters that are built of them. Knows nothing of trees.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from segmentation.engine.clustering.kmeans import assign
@@ -12,24 +14,48 @@ from segmentation.engine.frame import Codes, Floats
 SAMPLE = 20_000
 """Rows that the centres are found on."""
 
+START_SAMPLE = 5_000
+"""Rows that the start is drawn from."""
+
 DRAWS = 4
 """Batches in which the start is drawn."""
 
 ITERATIONS = 2
 
 
-def micro_centres(points: Floats, count: int, random: np.random.Generator) -> Floats:
-    """At most `count` distinct centres (p, d) of rows (n, d), of which `SAMPLE` are enough.
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """What a tree is over: rows (m, d), how many customers each stands for (m), and the leaf of every customer (n).
+
+    `prototypes` (m, d): the customers of a leaf are those to whom its prototype is the nearest; None if leaves are
+    distinct rows.
+    """
+
+    rows: Floats
+    weights: Floats
+    numbers: Codes
+    prototypes: Floats | None
+
+
+def micro_clusters(points: Floats, count: int, random: np.random.Generator) -> Leaves:
+    """At most `count` micro-clusters of rows (n, d), of which `SAMPLE` are enough to learn from.
 
     The start is drawn in batches with probability proportional to the squared distance to those drawn before, as in
     B. Bahmani et al., "Scalable k-means++" (VLDB 2012), so that far rows get centres of their own.
     """
-    centres = _start(points, count, random)
-    for _ in range(ITERATIONS):
-        labels = assign(centres, points)
-        centres, sizes = means(points, np.ones(len(points)), labels, len(centres))
-        centres = centres[sizes > 0]
-    return np.unique(centres, axis=0)
+    found = cells(points, _start(sampled(points, START_SAMPLE, random), count, random))
+    for _ in range(ITERATIONS - 1):
+        found = cells(points, found.rows)
+    return found
+
+
+def cells(points: Floats, prototypes: Floats) -> Leaves:
+    """Rows (n, d) by their nearest prototype, and the means of those; prototypes without rows are left out."""
+    nearest = assign(prototypes, points)
+    rows, weights = means(points, np.ones(len(points)), nearest, len(prototypes))
+    filled = weights > 0
+    numbers = (np.cumsum(filled) - 1).astype(np.int32)[nearest]
+    return Leaves(rows[filled], weights[filled], numbers, prototypes[filled])
 
 
 def sampled(points: Floats, rows: int, random: np.random.Generator) -> Floats:

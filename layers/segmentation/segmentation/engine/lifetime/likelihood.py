@@ -21,7 +21,7 @@ MAXIMUM_STEPS = 100
 MAXIMUM_HALVINGS = 30
 LONGEST_STEP = 2.0
 """In logs: a parameter changes by at most a factor of 7.4 at once."""
-PRECISION = 1e-12
+PRECISION = 1e-11
 """A fit has converged when the next step promises less than this log-likelihood per customer."""
 
 

@@ -94,8 +94,16 @@ class Selection(Input):
 
     minVariance: float = Field(default=1e-6, ge=0, le=1)
     maxCorrelation: float = Field(default=0.95, gt=0, le=1)
-    score: Literal["laplacian"] | None = None
+    score: Literal["laplacian", "permutation"] | None = Field(
+        default=None, description="permutation: by how much shuffling a column harms the model; churn models only"
+    )
     keep: int | None = Field(default=None, ge=1, le=500, description="How many of the best by score are kept")
+
+    @model_validator(mode="after")
+    def _by_score(self) -> Self:
+        if self.keep is not None and self.score is None:
+            raise ValueError(f"keep={self.keep} needs a score to choose by")
+        return self
 
 
 class Population(Input):
@@ -158,6 +166,12 @@ class ClusterParameters(Input):
     bootstraps: int = Field(default=10, ge=2, le=100)
     selection: Selection = Field(default_factory=Selection)
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _no_label(self) -> Self:
+        if self.selection.score == "permutation":
+            raise ValueError("a cluster model has nothing to predict: its selection.score is laplacian or none")
+        return self
 
 
 class Tier(Input):

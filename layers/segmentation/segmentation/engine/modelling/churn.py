@@ -8,7 +8,7 @@ import numpy as np
 from segmentation.engine.bands import Bands, by_limits, code
 from segmentation.engine.churn.logistic import Logistic, probability
 from segmentation.engine.churn.logistic import fit as fit_logistic
-from segmentation.engine.churn.metrics import Evaluation, cross_validate
+from segmentation.engine.churn.metrics import Evaluation, auc, cross_validate
 from segmentation.engine.frame import BooleanColumn, Bools, Column, Floats, Frame, NumberColumn, StringColumn
 from segmentation.engine.modelling.groups import FoundGroup, banded
 from segmentation.engine.modelling.points import (
@@ -16,6 +16,7 @@ from segmentation.engine.modelling.points import (
     SelectionParameters,
     fit_points,
     in_words,
+    keep_important,
     known_rows,
     points_of,
 )
@@ -88,6 +89,15 @@ def fit(
     rows = np.flatnonzero(known)
     told, has_churned = frame.take(rows), churned[rows]
     point_model, points = fit_points(told, features, parameters.selection, parameters.seed)
+    if parameters.selection.score == "permutation":
+        learnt = fit_logistic(points, has_churned, c=parameters.c)
+        point_model, points = keep_important(
+            point_model,
+            points,
+            lambda shuffled: auc(has_churned, probability(learnt, shuffled)),
+            parameters.selection.keep,
+            parameters.seed,
+        )
     evaluation = cross_validate(points, has_churned, folds=parameters.folds, seed=parameters.seed, c=parameters.c)
     logistic = fit_logistic(points, has_churned, c=parameters.c)
     bands = by_limits(BANDS, parameters.limits)

@@ -1,6 +1,8 @@
 """Customers as points: features prepared, and the columns chosen that a model is fitted on."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,7 +22,7 @@ class SelectionParameters:
 
     min_variance: float
     max_correlation: float
-    score: Literal["laplacian"] | None
+    score: Literal["laplacian", "permutation"] | None
     keep: int | None
 
 
@@ -38,20 +40,42 @@ def fit_points(
     """How these customers become points, and the points (n, d).
 
     Raises InvalidInput for features that cannot be, InsufficientData if no column is left that tells customers apart.
+    Of scores only the Laplacian counts here: see `keep_important`.
     """
     chain = preparing.fit(frame.columns, features)
     prepared = preparing.apply(chain, frame.columns)
+    by_laplacian = parameters.score == "laplacian"
     chosen = selection.select(
         prepared,
         chain.names,
         min_variance=parameters.min_variance,
         max_correlation=parameters.max_correlation,
-        score=parameters.score,
-        keep=parameters.keep,
+        score="laplacian" if by_laplacian else None,
+        keep=parameters.keep if by_laplacian else None,
         seed=seed,
     )
     model = PointModel(preparing.keep(chain, chosen.kept), chosen)
     return model, prepared if len(chosen.kept) == prepared.shape[1] else prepared[:, list(chosen.kept)]
+
+
+def keep_important(
+    model: PointModel, points: Floats, score_of: Callable[[Floats], float], keep: int | None, seed: int
+) -> tuple[PointModel, Floats]:
+    """The `keep` columns (None: all) without which `score_of(points)` falls most; the others are dropped with that."""
+    names = model.chain.names
+    importance = selection.permutation_importance(score_of, points, seed=seed)
+    kept, weak = selection.keep_best(
+        names, range(len(names)), importance.drops, keep or len(names), "permutation importance", lower_is_better=False
+    )
+    scores = dict(zip(model.selection.kept, importance.drops, strict=True))
+    chosen = replace(
+        model.selection,
+        kept=tuple(model.selection.kept[position] for position in kept),
+        names=tuple(names[position] for position in kept),
+        dropped=(*model.selection.dropped, *weak),
+        scores=tuple(scores.get(position, math.nan) for position in range(len(model.selection.scores))),
+    )
+    return PointModel(preparing.keep(model.chain, kept), chosen), points[:, kept]
 
 
 def points_of(model: PointModel, frame: Frame) -> Floats:

@@ -94,17 +94,24 @@ def publish(store: Store, model_id: str, request: PublishModel, at: datetime) ->
         message = f"version {version.version} has no groups {unknown}; it has {[g.groupId for g in version.groups]}"
         raise InvalidInput(message, [FieldError("names", message)])
     job_id = jobs.new_id("run")
-    ids = take_over(store, model, version, at, job_id, request.names)
+    ids = take_over(store, model, versions, version, at, job_id, request.names)
     runs.begin(store, at, job_id=job_id)
     return Published(modelId=model_id, version=version.version, segments=ids, jobId=job_id)
 
 
 def take_over(
-    store: Store, model: ModelSummary, version: Version, at: datetime, job_id: str, names: Mapping[str, str]
+    store: Store,
+    model: ModelSummary,
+    versions: list[Version],
+    version: Version,
+    at: datetime,
+    job_id: str,
+    names: Mapping[str, str],
 ) -> list[str]:
     """Make a fitted version the published one, and its groups segments that the run `job_id` evaluates; ids of these.
 
-    Segments of groups that this version has no more stay, inactive. Raises Conflict.
+    Segments of groups that this version has no more stay, inactive. It may be repeated: the version counts as published
+    when its segments are there. Raises Conflict, and NotFound if the model was deleted meanwhile.
     """
     known = {segment.segmentId: segment for segment in stored.all_segments(store.table, at)}
     taken = [g.segmentId for g in version.groups if g.segmentId in known and not _is_of(known[g.segmentId], model)]
@@ -114,14 +121,22 @@ def take_over(
     read = recipes.scored_from(model)
     needs_orders = model.kind == "lifetime"
     scorer = Scorer(slot, model.modelId, model.kind, version.version, read, needs_orders)
-    models.publish(store.table, model, scorer, at)
+    models.check_scores_are_free(store.table, scorer)
+    before = {g.groupId for other in versions if other.version == model.publishedVersion for g in other.groups}
     for group in version.groups:
-        _put_segment(store, model, group, known.get(group.segmentId), names.get(group.groupId), at, job_id)
+        segment, name = known.get(group.segmentId), names.get(group.groupId)
+        if segment is None:
+            stored.create(store.table, _new_segment(model, group, name, at, job_id))
+            continue
+        # What people chose stays: the name, unless they want another, and whether a group is of use.
+        is_active = segment.active or group.groupId not in before
+        changes = {"segmentName": name or segment.segmentName, "active": is_active, **_found(group, at, job_id)}
+        _change(store, segment, changes)
     wanted = {group.segmentId for group in version.groups}
     for segment in known.values():
         if _is_of(segment, model) and segment.segmentId not in wanted and segment.active:
-            closed = {"active": False, "version": segment.version + 1, "updatedAt": at, "jobId": job_id}
-            stored.update(store.table, segment.model_copy(update=closed), segment.version, evaluate=True)
+            _change(store, segment, {"active": False, "updatedAt": at, "jobId": job_id})
+    models.publish(store.table, model, scorer, at)
     return [group.segmentId for group in version.groups]
 
 
@@ -147,13 +162,14 @@ def delete(store: Store, model_id: str, force: bool, at: datetime) -> DeletedMod
             f"version {model.publishedVersion} of the model {model_id!r} is published: its {len(own)} segments and its "
             f"scores{used} would go with it; delete with force=true"
         )
-    models.remove(store.table, model, versions)
-    store.files.delete(store.files.list(keys.model_files(model_id)))
-    for segment_id in own:
-        stored.mark_deleting(store.table, segment_id, None)
+    # The model goes last: as long as it is there, what was begun can be repeated.
     for user in users:
         reason = f"it uses the model {model_id!r}, which was deleted"
         stored.set_state(store.table, user.segmentId, user.version, "paused", reason, None)
+    for segment_id in own:
+        stored.mark_deleting(store.table, segment_id, None)
+    models.remove(store.table, model, versions)
+    store.files.delete(store.files.list(keys.model_files(model_id)))
     job: Job | None = runs.begin(store, at, segment_ids=sorted(own)) if own else None
     return DeletedModel(modelId=model_id, segments=sorted(own), jobId=job.jobId if job else None)
 
@@ -174,7 +190,12 @@ def _check_grid(parameters: RfmParameters) -> None:
     from segmentation.engine.modelling.rfm import checked_grid
     from segmentation.fit_parameters import rfm_binning, rfm_groups
 
-    checked_grid(rfm_binning(parameters), rfm_groups(parameters))
+    binning = rfm_binning(parameters)
+    try:
+        checked_grid(binning, rfm_groups(parameters))
+    except InvalidInput as error:
+        errors = [FieldError(f"parameters.{found.field}", found.message) for found in error.errors]
+        raise InvalidInput(error.message, errors) from error
 
 
 def _shown(model: ModelSummary, versions: list[Version], asked: int | None) -> Version:
@@ -207,31 +228,20 @@ def _publishable(model: ModelSummary, versions: list[Version], asked: int | None
     return version
 
 
-def _put_segment(
-    store: Store,
-    model: ModelSummary,
-    group: Group,
-    segment: Segment | None,
-    name: str | None,
-    at: datetime,
-    job_id: str,
-) -> None:
-    found: dict[str, Any] = {
+def _found(group: Group, at: datetime, job_id: str) -> dict[str, Any]:
+    """What a segment takes from the group that it holds."""
+    return {
         "criteria": group.criteria,
         "customerCount": group.size,
-        "active": True,
         "statusReason": f"counted when the model was fitted; the run {job_id} counts again",
         "jobId": job_id,
         "updatedAt": at,
     }
-    if segment:
-        # The name that people know stays, unless they want another.
-        kept = name or segment.segmentName
-        changed = segment.model_copy(update={**found, "segmentName": kept, "version": segment.version + 1})
-        stored.update(store.table, changed, segment.version, evaluate=True)
-        return
-    created = Segment(
-        **found,
+
+
+def _new_segment(model: ModelSummary, group: Group, name: str | None, at: datetime, job_id: str) -> Segment:
+    return Segment(
+        **_found(group, at, job_id),
         segmentId=group.segmentId,
         segmentName=name or group.name,
         description=f"Group {group.groupId} of the model {model.modelName}",
@@ -242,7 +252,11 @@ def _put_segment(
         version=1,
         createdAt=at,
     )
-    stored.create(store.table, created)
+
+
+def _change(store: Store, segment: Segment, changes: Mapping[str, Any]) -> None:
+    changed = segment.model_copy(update={**changes, "version": segment.version + 1})
+    stored.update(store.table, changed, segment.version, evaluate=True)
 
 
 def _is_of(segment: Segment, model: ModelSummary) -> bool:

@@ -141,7 +141,7 @@ class Api:
     def __init__(self) -> None:
         self.resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=_strict_json)
         self.resolver.exception_handler(SegmentationError)(_domain_problem)
-        self.resolver.exception_handler(RequestValidationError)(_validation_problem)
+        self.resolver.exception_handler(RequestValidationError)(self._validation_problem)
         self.resolver.exception_handler(RequestUnsupportedContentType)(_content_type_problem)
         self.resolver.exception_handler(NotFoundError)(_route_problem)
         self.method = self.path = self.operation = ""
@@ -190,6 +190,9 @@ class Api:
             # The platform would answer 500 with an empty body and no trace of the request.
             logger.exception("unexpected error", extra={"operation": self.operation})
             return _sent(_problem(500, "Internal error", "The request failed unexpectedly; it was logged.", []))
+
+    def _validation_problem(self, error: RequestValidationError) -> Response[str]:
+        return _validation_problem(error, self.resolver.current_event.decoded_body)
 
     def _once(self, event: dict[str, Any], context: "LambdaContext", request: idempotency.Request) -> dict[str, Any]:
         table = store().table
@@ -340,20 +343,41 @@ def _domain_problem(error: SegmentationError) -> Response[str]:
     return _problem(status_of(error), error.title, error.message, list(error.errors))
 
 
-def _validation_problem(error: RequestValidationError) -> Response[str]:
-    errors = [_field_error(detail) for detail in error.errors()]
+def _validation_problem(error: RequestValidationError, text: str | None) -> Response[str]:
     unreadable = any(detail["type"] == "json_invalid" for detail in error.errors())
+    body = _strict_json(text) if text and not unreadable else None
+    errors = [_field_error(detail, body) for detail in error.errors()]
     status, title = (400, "Invalid JSON") if unreadable else (422, InvalidInput.title)
     return _problem(status, title, "; ".join(f"{e.field}: {e.message}" for e in errors)[:2000], errors)
 
 
-def _field_error(detail: Mapping[str, Any]) -> FieldError:
-    place = ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0])
+def _field_error(detail: Mapping[str, Any], body: Any) -> FieldError:
     if detail["type"] == "json_invalid":
         return FieldError("body", f"the body is not JSON: {detail.get('ctx', {}).get('error', detail['msg'])}")
-    value = detail.get("input")
+    source, *path = detail["loc"]
+    steps = _sent_steps(path, body, detail["type"] == "missing") if source == "body" else path
+    said, value = detail["msg"].removeprefix("Value error, "), detail.get("input")
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        # Which of several kinds of object was meant: the field that says so is at fault, not the whole of it.
+        name, tags = detail["ctx"]["discriminator"].strip("'"), detail["ctx"].get("expected_tags")
+        steps, value = [*steps, name], detail["ctx"].get("tag")
+        said = f"Input should be one of {tags}" if tags else "Field required"
     shown = "" if value is None or detail["type"] == "missing" else f", not {json.dumps(value, default=str)[:200]}"
-    return FieldError(place, f"{detail['msg']}{shown}")
+    return FieldError(".".join(map(str, steps)) or str(source), f"{said}{shown}")
+
+
+def _sent_steps(path: list[Any], body: Any, is_missing: bool) -> list[Any]:
+    """The path as the client knows it: without the names of our types that a choice between several puts into it."""
+    steps: list[Any] = []
+    here = body
+    for number, step in enumerate(path):
+        if isinstance(here, dict) and step in here:
+            steps, here = [*steps, step], here[step]
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            steps, here = [*steps, step], here[step]
+        elif is_missing and number == len(path) - 1:
+            steps = [*steps, step]
+    return steps
 
 
 def _content_type_problem(error: RequestUnsupportedContentType) -> Response[str]:

@@ -1,8 +1,9 @@
 """Models: what clients ask for, what is kept, what is returned."""
 
-from typing import Annotated, Literal, Self
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from segmentation.models.common import Input, Instant, Json, ModelId, Output, SegmentId
 from segmentation.models.segments import Description, Name
@@ -86,7 +87,17 @@ class FeatureRecipe(Input):
     encoding: Encoding | None = None
 
 
-Features = Annotated[list[AttributeName | FeatureRecipe], Field(max_length=MAX_FEATURES)]
+def _form_of(feature: Any) -> str:
+    """Which of the two forms was meant, so that an error is about that one."""
+    return "name" if isinstance(feature, str) else "recipe"
+
+
+AnyFeature = Annotated[
+    Annotated[AttributeName, Tag("name")] | Annotated[FeatureRecipe, Tag("recipe")], Discriminator(_form_of)
+]
+Features = Annotated[list[AnyFeature], Field(max_length=MAX_FEATURES)]
+SomeFeatures = Annotated[list[AnyFeature], Field(min_length=1, max_length=MAX_FEATURES)]
+NoFeatures = Annotated[list[AnyFeature], Field(max_length=0)]
 
 
 class Selection(Input):
@@ -112,7 +123,16 @@ class Population(Input):
     segmentId: SegmentId | None = None
 
 
-ScoreRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+def _ascending[T: list[Any]](values: T) -> T:
+    """Raises ValueError unless every value is above the one before it."""
+    for lower, upper in pairwise(values):
+        if not lower < upper:
+            raise ValueError(f"values must ascend; {upper} is not above {lower}")
+    return values
+
+
+ScoreRange = Annotated[list[Annotated[int, Field(ge=1, le=10)]], Field(min_length=2, max_length=2)]
+Edges = Annotated[list[float], Field(min_length=2, max_length=9), AfterValidator(_ascending)]
 
 
 class GridCells(Input):
@@ -133,9 +153,9 @@ class GridGroup(Input):
 class Thresholds(Input):
     """Upper edges of all bins but the last, ascending."""
 
-    recency: Annotated[list[float], Field(min_length=2, max_length=9)]
-    frequency: Annotated[list[float], Field(min_length=2, max_length=9)]
-    monetary: Annotated[list[float], Field(min_length=2, max_length=9)]
+    recency: Edges
+    frequency: Edges
+    monetary: Edges
 
 
 class RfmParameters(Input):
@@ -158,7 +178,9 @@ class ClusterParameters(Input):
     k: int | None = Field(
         default=None, ge=1, le=500, description="Number of clusters; without it the best of kRange is chosen"
     )
-    kRange: Annotated[list[Annotated[int, Field(ge=2, le=50)]], Field(min_length=2, max_length=2)] = Field(
+    kRange: Annotated[
+        list[Annotated[int, Field(ge=2, le=50)]], Field(min_length=2, max_length=2), AfterValidator(_ascending)
+    ] = Field(
         default=[2, 12], description="Numbers of clusters to choose from, both ends included"
     )
     criterion: Criterion = "silhouette"
@@ -205,7 +227,7 @@ class ChurnParameters(Input):
     )
     c: float = Field(default=1.0, gt=0, le=1e6, description="Inverse strength of the penalty")
     folds: int = Field(default=5, ge=2, le=20)
-    riskLimits: Annotated[list[Share], Field(min_length=2, max_length=2)] = Field(
+    riskLimits: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_ascending)] = Field(
         default=[0.3, 0.7], description="Where medium and high risk begin"
     )
     selection: Selection = Field(default_factory=Selection)
@@ -235,7 +257,7 @@ class CreateClusterModel(_NewModel):
     """Groups of customers who are alike in `features`."""
 
     kind: Literal["cluster"]
-    features: Annotated[list[AttributeName | FeatureRecipe], Field(min_length=1, max_length=MAX_FEATURES)]
+    features: SomeFeatures
     parameters: ClusterParameters = Field(default_factory=ClusterParameters)
 
 
@@ -243,7 +265,7 @@ class CreateLifetimeModel(_NewModel):
     """Expected orders, value and the probability to be alive, from purchases alone: it takes no features."""
 
     kind: Literal["lifetime"]
-    features: Annotated[list[AttributeName | FeatureRecipe], Field(max_length=0)] = Field(default_factory=list)
+    features: NoFeatures = Field(default_factory=list)
     parameters: LifetimeParameters = Field(default_factory=LifetimeParameters)
 
 
@@ -251,7 +273,7 @@ class CreateChurnModel(_NewModel):
     """The risk of churn, learnt from an attribute that says who has churned."""
 
     kind: Literal["churn"]
-    features: Annotated[list[AttributeName | FeatureRecipe], Field(min_length=1, max_length=MAX_FEATURES)]
+    features: SomeFeatures
     parameters: ChurnParameters
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Unfit(SegmentationError):
     """A model that cannot be used and gives no scores; `status` says of which sort, the message why."""
 
     title = "No usable model"
-    status = "unfit"
+    status: Literal["insufficient_data", "unreliable"] = "unreliable"
 
 
 class InsufficientData(Unfit):

@@ -14,6 +14,9 @@ from segmentation.models.common import iso
 from segmentation.store import catalogue, jobs, keys, models, segments
 from segmentation.store.store import Store
 
+_OF_FITS = ("measures", "fitError")
+"""What a state says of models: segments are evaluated all the same, with the models that there were."""
+
 
 def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, str]:
     """Close a run: analyses and states of the segments it evaluated, or the reason why it failed."""
@@ -28,11 +31,12 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
     if not plan.get("evaluates", True):
         return close(store, job_id, at, failure)
     everywhere = len(plan.get("partitions", [])) == store.partitions
-    if failure is None:
+    unevaluated = failure_of({name: value for name, value in state.items() if name not in _OF_FITS})
+    if unevaluated is None:
         store_results(store, job_id, at, everywhere)
     elif everywhere:
-        _say_why_still_evaluating(store, job_id, failure, at)
-    if failure is None and everywhere:
+        _say_why_still_evaluating(store, job_id, unevaluated, at)
+    if unevaluated is None and everywhere:
         # Those that were marked while the run was under way may have members in partitions that it had passed.
         for segment_id in jobs.item(store.table, job_id)["details"].get("deleting", []):
             segments.remove(store.table, segment_id)

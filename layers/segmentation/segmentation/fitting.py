@@ -3,7 +3,7 @@
 Both steps may be repeated: what they write depends on the job alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +12,14 @@ import numpy as np
 from segmentation import evaluation, fit_parameters, modelling, partitions, recipes, scoring
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.document import presented, to_document
-from segmentation.engine.frame import (
-    MISSING,
-    BooleanColumn,
-    Column,
-    DateColumn,
-    Frame,
-    ListColumn,
-    NumberColumn,
-    StringColumn,
-)
+from segmentation.engine.frame import Column, Frame, ListColumn, StringColumn
 from segmentation.engine.lifetime.purchases import Purchases, of_orders
 from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.modelling.absent import absent_column
 from segmentation.engine.modelling.cluster import ClusterModel
 from segmentation.engine.modelling.groups import FoundGroup
 from segmentation.engine.modelling.kinds import Fitted
-from segmentation.errors import InsufficientData, InvalidInput, NotFound, Unfit
+from segmentation.errors import Conflict, InsufficientData, InvalidInput, NotFound, Unfit
 from segmentation.finishing import failed_parts
 from segmentation.models.models import (
     ChurnParameters,
@@ -58,12 +50,17 @@ def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, i
     job_id, partition = event["jobId"], event["partition"]
     job = jobs.item(store.table, job_id)
     counts = {"customers": 0}
-    for model_id in job["details"].get("fits", {}):
-        try:
-            model, _ = models.get(store.table, model_id)
-        except NotFound:
+    for model_id, number in job["details"].get("fits", {}).items():
+        found = _of_job(store, job, model_id, number)
+        if found is None:
             continue
-        counts["customers"] += _measure(store, job, model, partition)
+        model, _, _ = found
+        try:
+            population = _population(store, model, _now(model, job))
+        except NotFound:
+            # It concerns this model alone: the step that fits it says so.
+            continue
+        counts["customers"] += _measure(store, job, model, population, partition)
     jobs.record_part(store.table, job_id, MEASURE, partition, counts, int(at.timestamp()) + jobs.KEEP_SECONDS)
     return counts
 
@@ -79,21 +76,11 @@ def fit(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     fits: dict[str, int] = job["details"].get("fits", {})
     failures = event.get("failures") or []
     failure = failed_parts("partition", failures) if failures else None
-    outcome: dict[str, Any] = {}
-    for model_id, number in fits.items():
-        try:
-            model, versions = models.get(store.table, model_id)
-        except NotFound:
-            outcome[model_id] = {"version": number, "status": "deleted"}
-            continue
-        version = next(version for version in versions if version.version == number)
-        if version.status == "fitting":
-            version = _fitted(store, job, model, version, failure, at)
-        _publish_again(store, model, version, at, job_id)
-        outcome[model_id] = {"version": number, "status": version.status, "reason": version.statusReason}
+    outcome = {model_id: _outcome(store, job, model_id, number, failure, at) for model_id, number in fits.items()}
     details: dict[str, Any] = {"models": outcome}
     if job["kind"] != "model":
-        details["segments"] = versions_of(store, job["details"].get("segmentIds"), at)
+        details["segmentIds"] = _to_evaluate(store, job, fits, at)
+        details["segments"] = versions_of(store, details["segmentIds"], at)
     jobs.add_details(store.table, job_id, details)
     jobs.record_part(store.table, job_id, FIT, 0, {}, int(at.timestamp()) + jobs.KEEP_SECONDS)
     for model_id in fits:
@@ -101,15 +88,61 @@ def fit(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     return {"jobId": job_id, "models": len(outcome)}
 
 
-def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partition: int) -> int:
+def _outcome(
+    store: Store, job: Mapping[str, Any], model_id: str, number: int, failure: str | None, at: datetime
+) -> dict[str, Any]:
+    """What became of one model, as the job says it."""
+    found = _of_job(store, job, model_id, number)
+    if found is None:
+        return {"version": number, "status": "deleted"}
+    model, versions, version = found
+    reason = None
+    if version.status == "fitting":
+        version = _fitted(store, job, model, version, failure, at)
+    try:
+        _publish_again(store, model, versions, version, at, job["jobId"])
+    except NotFound:
+        return {"version": number, "status": "deleted"}
+    except Conflict as error:
+        reason = f"it was not published: {error.message}"
+    return {"version": number, "status": version.status, "reason": version.statusReason or reason}
+
+
+def _of_job(
+    store: Store, job: Mapping[str, Any], model_id: str, number: int
+) -> tuple[ModelSummary, list[Version], Version] | None:
+    """The model with its versions, and the one that the job fits; None if it was deleted.
+
+    Another model may have its id by now.
+    """
+    try:
+        model, versions = models.get(store.table, model_id)
+    except NotFound:
+        return None
+    wanted = [version for version in versions if (version.version, version.jobId) == (number, job["jobId"])]
+    return (model, versions, wanted[0]) if wanted else None
+
+
+def _to_evaluate(store: Store, job: Mapping[str, Any], fits: Collection[str], at: datetime) -> list[str] | None:
+    """The segments that the run was asked for, None for all, and those of the models that it fits."""
+    named: list[str] | None = job["details"].get("segmentIds")
+    if named is None:
+        return None
+    known = stored.all_segments(store.table, at)
+    own = [segment.segmentId for segment in known if segment.model and segment.model.modelId in fits]
+    return list(dict.fromkeys([*named, *own]))
+
+
+def _measure(
+    store: Store, job: Mapping[str, Any], model: ModelSummary, population: evaluation.Definitions, partition: int
+) -> int:
     """Write the columns and purchases of the partition's part of the population; returns its size."""
     now = _now(model, job)
     known = catalogue.load(store.table).attributes
     read = [name for name in recipes.read_by(model) if name in known]
     profiled = _profile_names(model, known, read)
     events = {"order": {"amount"}} if model.kind == "lifetime" else {}
-    definitions = _population(store, model, now)
-    wanted = partitions.columns_of(definitions)
+    wanted = partitions.columns_of(population)
     behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
     for event, fields in events.items():
         behaviours.setdefault(event, set()).update(fields)
@@ -117,13 +150,14 @@ def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partitio
     frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
     frame = frame_at(evaluation.instant(now))
     if model.population.segmentId:
-        found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
+        found = evaluation.members(population, frame_at, partitions.decisions(store, population, partition))
         frame = frame.take(np.flatnonzero(found[model.population.segmentId].mask))
-    columns = {name: frame.columns.get(name) or _missing(known[name], frame.size) for name in read}
+    columns = {name: frame.columns.get(name) or absent_column(known[name], frame.size) for name in read}
     columns |= {
         name: column
         for name in profiled
-        if name not in columns and _describes(column := frame.columns.get(name) or _missing(known[name], frame.size))
+        if name not in columns
+        and _describes(column := frame.columns.get(name) or absent_column(known[name], frame.size))
     }
     purchases = of_orders(frame.events["order"]) if model.kind == "lifetime" else None
     measures.put(store.files, keys.measure(job["jobId"], model.modelId, partition), frame, columns, purchases)
@@ -150,14 +184,17 @@ def _fitted(
     if failure:
         return models.end_version(store.table, model.modelId, version, "failed", failure, at)
     try:
-        found = store.files.list(keys.measures(job["jobId"], model.modelId))
-        frame, purchases = measures.get(store.files, sorted(found))
+        _population(store, model, _now(model, job))
+        found = sorted(store.files.list(keys.measures(job["jobId"], model.modelId)))
+        if len(found) < store.partitions:
+            raise NotFound(f"{len(found)} of {store.partitions} partitions brought their customers")
+        frame, purchases = measures.get(store.files, found)
         if not frame.size:
             raise InsufficientData("the population has no customers")
         value, report, groups = _fit(store, model, frame, purchases, _now(model, job))
     except Unfit as error:
         return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
-    except InvalidInput as error:
+    except (InvalidInput, NotFound) as error:
         return models.end_version(store.table, model.modelId, version, "failed", error.message, at)
     document = {"model": to_document(value), "report": {**presented(report), "fitted": presented(value)}}
     models.put_file(store.files, model.modelId, version.version, document)
@@ -170,14 +207,17 @@ def _fitted(
             "groups": [_group(model, group, sum(other.size for other in groups)) for group in groups],
         }
     )
-    models.put_version(store.table, model.modelId, done)
+    if not models.put_version(store.table, model.modelId, done) and not models.exists(store.table, model.modelId):
+        store.files.delete([keys.model_file(model.modelId, version.version)])
     return done
 
 
-def _publish_again(store: Store, model: ModelSummary, version: Version, at: datetime, job_id: str) -> None:
+def _publish_again(
+    store: Store, model: ModelSummary, versions: list[Version], version: Version, at: datetime, job_id: str
+) -> None:
     """A refit of a published model takes over; the run that fitted it evaluates its segments."""
     if version.status == "fitted" and model.publishedVersion is not None and model.publishedVersion < version.version:
-        modelling.take_over(store, model, version, at, job_id, {})
+        modelling.take_over(store, model, versions, version, at, job_id, {})
 
 
 def _fit(store: Store, model: ModelSummary, frame: Frame, purchases: Purchases | None, now: datetime) -> Result:
@@ -242,18 +282,3 @@ def _profile_names(model: ModelSummary, known: Mapping[str, Kind], read: list[st
 
 def _describes(column: Column) -> bool:
     return not isinstance(column, StringColumn | ListColumn) or len(column.values) <= MAX_PROFILE_VALUES
-
-
-def _missing(kind: Kind, size: int) -> Column:
-    """A column of an attribute that nobody in the partition has."""
-    codes, absent = np.full(size, MISSING, dtype=np.int32), np.ones(size, dtype=np.bool_)
-    match kind:
-        case Kind.STRING:
-            return StringColumn(codes, ())
-        case Kind.NUMBER:
-            return NumberColumn(np.full(size, np.nan))
-        case Kind.DATE:
-            return DateColumn(np.full(size, np.datetime64("NaT", "us")))
-        case Kind.BOOLEAN:
-            return BooleanColumn(codes.astype(np.int8))
-    return ListColumn(np.zeros(size + 1, dtype=np.int64), codes[:0], (), absent)

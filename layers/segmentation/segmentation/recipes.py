@@ -3,6 +3,7 @@
 Light: a request is checked before anything that computes is loaded.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -18,7 +19,7 @@ RFM_ATTRIBUTES = ("recencyDays", "orderCount", "totalSpent")
 
 def check(model: ModelSummary, known: Mapping[str, Kind]) -> None:
     """Raises InvalidInput that names every attribute the model cannot be fitted on, and why."""
-    errors = [error for name in read_by(model) for error in _unknown(model, name, known)]
+    errors = [error for name in read_by(model) for error in _unknown(model, name, known)] + _repeated(model)
     if not errors and model.kind == "rfm":
         errors = _rfm_problems(model, known)
     elif not errors:
@@ -100,6 +101,19 @@ def _unknown(model: ModelSummary, name: str, known: Mapping[str, Kind]) -> Itera
         yield FieldError(field, f"{name!r} is a score that comes after a {model.kind} model's; it cannot be a feature")
 
 
+def _repeated(model: ModelSummary) -> list[FieldError]:
+    names = [_name(feature) for feature in model.features]
+    errors = [
+        FieldError("features", f"{name!r} is named {count} times")
+        for name, count in Counter(names).items()
+        if count > 1
+    ]
+    label = model.parameters.get("label")
+    if label in names:
+        errors.append(FieldError("features", f"{label!r} is the label; a model that reads it learns nothing"))
+    return errors
+
+
 def _kind_of_score(name: str) -> str | None:
     """The kind whose model computes this score, if it is one. The risk of churn can be a lifetime model's."""
     prefix = name.split(".", 1)[0]
@@ -108,7 +122,7 @@ def _kind_of_score(name: str) -> str | None:
 
 def _rfm_problems(model: ModelSummary, known: Mapping[str, Kind]) -> list[FieldError]:
     names = rfm_attributes(model)
-    if len(names) != 3 or len(set(names)) != 3:
+    if len(names) != 3:
         message = f"{len(names)} features; an rfm model takes three: recency in days, frequency, monetary value"
         return [FieldError("features", message)]
     return [

@@ -4,7 +4,7 @@ Evaluating a partition stands in `partition_runs`.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from segmentation.errors import Conflict, NotFound
@@ -14,6 +14,9 @@ from segmentation.models.models import Version
 from segmentation.store import jobs, models, segments
 from segmentation.store.store import Store
 
+LONGEST_JOB = timedelta(hours=13)
+"""The state machine gives up after twelve hours, without a last step: what it was to fit waits no longer than this."""
+
 
 def start(store: Store, request: StartRun, at: datetime) -> Job:
     """Re-evaluate segments over all customers, models that are named being fitted again first.
@@ -22,11 +25,12 @@ def start(store: Store, request: StartRun, at: datetime) -> Job:
     """
     for segment_id in request.segmentIds or ():
         segments.get(store.table, segment_id, at)
-    wanted = [models.get(store.table, model_id)[0] for model_id in dict.fromkeys(request.refitModels or ())]
-    busy = [model.modelId for model in wanted if model.status == "fitting"]
+    wanted = list(dict.fromkeys(request.refitModels or ()))
+    latest = {model_id: models.get(store.table, model_id)[1][-1] for model_id in wanted}
+    busy = [model_id for model_id, version in latest.items() if _is_being_fitted(version, at)]
     if busy:
         raise Conflict(f"the models {', '.join(busy)} are being fitted; wait for their jobs")
-    fits = {model.modelId: model.latestVersion + 1 for model in wanted}
+    fits = {model_id: version.version + 1 for model_id, version in latest.items()}
     return begin(store, at, segment_ids=request.segmentIds, now=request.now, fits=fits)
 
 
@@ -69,8 +73,9 @@ def plan(store: Store, event: dict[str, Any], at: datetime) -> dict[str, Any]:
     jobs.create(store.table, job_id, kind, at)
     fits: dict[str, int] = jobs.item(store.table, job_id).get("details", {}).get("fits", {})
     if "jobId" not in request and not fits:
-        due = [m for m in models.everything(store.table) if m.refit == "on_schedule" and m.status != "fitting"]
-        fits = {model.modelId: model.latestVersion + 1 for model in due}
+        due = [model.modelId for model in models.everything(store.table) if model.refit == "on_schedule"]
+        latest = {model_id: models.get(store.table, model_id)[1][-1] for model_id in due}
+        fits = {name: version.version + 1 for name, version in latest.items() if not _is_being_fitted(version, at)}
         # Noted before a version is begun: a step that dies half-way finds its own again.
         jobs.add_details(store.table, job_id, {"fits": fits})
     fits = {
@@ -100,9 +105,15 @@ def _begin_version(store: Store, model_id: str, number: int, job_id: str, at: da
     for version in versions:
         if version.version == number:
             return version.jobId == job_id
+    if versions[-1].status == "fitting":
+        models.end_version(store.table, model_id, versions[-1], "failed", "its job never came to an end", at)
     return models.add_version(
         store.table, model_id, Version(version=number, status="fitting", jobId=job_id, createdAt=at)
     )
+
+
+def _is_being_fitted(version: Version, at: datetime) -> bool:
+    return version.status == "fitting" and at - version.createdAt < LONGEST_JOB
 
 
 def versions_of(store: Store, wanted: Collection[str] | None, at: datetime) -> dict[str, int]:

@@ -12,7 +12,7 @@ from segmentation import runs
 from segmentation.engine.analysis.selection import select_metrics
 from segmentation.errors import Conflict, FieldError, InvalidInput
 from segmentation.models.segments import Analysis, Deleted, Segment, SegmentList
-from segmentation.store import jobs
+from segmentation.store import jobs, models
 from segmentation.store import segments as stored
 from segmentation.store.store import Store
 
@@ -34,7 +34,7 @@ def delete(store: Store, segment_id: str, if_match: str | None, force: bool, at:
     One that others' rules use needs `force`, which pauses those. Raises NotFound, Conflict, StaleVersion.
     """
     segment = stored.get(store.table, segment_id, at)
-    if segment.model:
+    if segment.model and models.exists(store.table, segment.model.modelId):
         raise Conflict(
             f"segment {segment_id!r} is a group of the model {segment.model.modelId!r}; delete the model, or make the "
             "segment inactive"

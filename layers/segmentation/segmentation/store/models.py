@@ -13,7 +13,7 @@ from typing import Any
 from segmentation.engine.catalogue import scores_of
 from segmentation.errors import Conflict, NotFound
 from segmentation.models.common import iso
-from segmentation.models.models import Group, ModelSummary, Version
+from segmentation.models.models import Group, ModelSummary, Version, VersionStatus
 from segmentation.store import cursor, keys, scorers
 from segmentation.store.files import Files
 from segmentation.store.scorers import Scorer
@@ -47,6 +47,11 @@ def get(table: Table, model_id: str) -> tuple[ModelSummary, list[Version]]:
     return _summary(meta), versions
 
 
+def exists(table: Table, model_id: str) -> bool:
+    """Whether there is a model of this id."""
+    return table.get(keys.model(model_id), consistent=True) is not None
+
+
 def page(table: Table, kind: str | None, limit: int, token: str | None) -> tuple[list[ModelSummary], str | None]:
     """Models in order of kind and id, of one kind if given."""
     scope = f"{keys.MODELS}#{kind}"
@@ -73,9 +78,9 @@ def add_version(table: Table, model_id: str, version: Version) -> bool:
 
 
 def put_version(table: Table, model_id: str, version: Version) -> bool:
-    """Record how a fit ended; False if the model was deleted meanwhile."""
+    """Record how a fit ended; False if the model was deleted meanwhile, whether or not another has its id now."""
     try:
-        table.put(_version_item(model_id, version), PRESENT)
+        table.put(_version_item(model_id, version), Condition("jobId = :job", {":job": version.jobId}))
     except ConditionFailed:
         return False
     condition = Condition("#latest = :version", {":version": version.version}, {"#latest": "latestVersion"})
@@ -83,21 +88,24 @@ def put_version(table: Table, model_id: str, version: Version) -> bool:
     try:
         table.update(keys.model(model_id), set=changes, condition=condition)
     except ConditionFailed:
-        return table.get(keys.model(model_id), consistent=True) is not None
+        return exists(table, model_id)
     return True
 
 
-def end_version(table: Table, model_id: str, version: Version, status: str, reason: str, at: datetime) -> Version:
+def end_version(
+    table: Table, model_id: str, version: Version, status: VersionStatus, reason: str, at: datetime
+) -> Version:
     """Record that a fit ended without a model, and why."""
-    ended = Version.model_validate(
-        {**version.model_dump(), "status": status, "statusReason": reason[:2000], "fittedAt": at}
-    )
+    ended = version.model_copy(update={"status": status, "statusReason": reason[:2000], "fittedAt": at})
     put_version(table, model_id, ended)
     return ended
 
 
 def publish(table: Table, model: ModelSummary, scorer: Scorer, at: datetime) -> None:
-    """Let this version score customers from now on. Raises Conflict if the scores belong to another model."""
+    """Let this version score customers from now on.
+
+    Raises Conflict if the scores belong to another model, NotFound if the model was deleted meanwhile.
+    """
     changes = {"publishedVersion": scorer.version, "publishedAt": iso(at)}
     try:
         table.transact(
@@ -107,12 +115,15 @@ def publish(table: Table, model: ModelSummary, scorer: Scorer, at: datetime) -> 
             ]
         )
     except ConditionFailed:
-        owner = scorers.owner(table, scorer.slot)
-        if owner is None or owner == scorer.model_id:
-            raise NotFound(f"there is no model {model.modelId!r}") from None
-        raise Conflict(
-            f"the scores {', '.join(scorer.scores)} come from the model {owner!r}; delete that one first"
-        ) from None
+        check_scores_are_free(table, scorer)
+        raise NotFound(f"there is no model {model.modelId!r}") from None
+
+
+def check_scores_are_free(table: Table, scorer: Scorer) -> None:
+    """Raises Conflict if the scores belong to another model."""
+    owner = scorers.owner(table, scorer.slot)
+    if owner not in (None, scorer.model_id):
+        raise Conflict(f"the scores {', '.join(scorer.scores)} come from the model {owner!r}; delete that one first")
 
 
 def remove(table: Table, model: ModelSummary, versions: list[Version]) -> None:

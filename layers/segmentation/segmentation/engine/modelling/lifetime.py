@@ -154,7 +154,7 @@ def _spending(summary: Summary) -> tuple[GammaGamma | None, Checked]:
     try:
         return gamma_gamma.fit(summary.frequency, summary.mean_value), Checked("fitted")
     except Unfit as error:
-        return None, Checked("unreliable" if error.status == "unreliable" else "insufficient_data", error.message)
+        return None, Checked(error.status, error.message)
     except InvalidInput as error:
         return None, Checked("insufficient_data", error.message)
 
@@ -168,4 +168,4 @@ def _tested(purchases: Purchases, end_day: int, parameters: LifetimeParameters) 
             cut_day = end_day - parameters.holdout_days
         return backtest.backtest(purchases, cut_day, end_day, DAYS_PER_WEEK), Checked("fitted")
     except Unfit as error:
-        return None, Checked("unreliable" if error.status == "unreliable" else "insufficient_data", error.message)
+        return None, Checked(error.status, error.message)

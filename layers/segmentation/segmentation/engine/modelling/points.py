@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from segmentation.engine.frame import Bools, Floats, Frame, Rows
+from segmentation.engine.frame import Bools, Column, Floats, Frame, Rows
+from segmentation.engine.modelling.absent import absent_column
 from segmentation.engine.preprocess import chain as preparing
 from segmentation.engine.preprocess import selection
 from segmentation.engine.preprocess.chain import Chain
@@ -79,8 +80,12 @@ def keep_important(
 
 
 def points_of(model: PointModel, frame: Frame) -> Floats:
-    """The points (n, d) of these customers."""
-    return preparing.apply(model.chain, frame.columns)
+    """The points (n, d) of these customers. Nobody has what the frame has no column for."""
+    columns: dict[str, Column] = {
+        feature.name: frame.columns.get(feature.name) or absent_column(kind, frame.size)
+        for feature, kind in zip(model.chain.features, model.chain.kinds, strict=True)
+    }
+    return preparing.apply(model.chain, columns)
 
 
 def in_words(model: PointModel) -> tuple[str, ...]:

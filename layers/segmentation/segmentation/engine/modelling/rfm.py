@@ -92,6 +92,6 @@ def score(model: RfmModel, frame: Frame) -> dict[str, Column]:
 
 def values(frame: Frame, attributes: tuple[str, str, str]) -> tuple[Floats, Floats, Floats]:
     """The three columns. Who has no recency has not bought: the count and the sum of nothing do not make a score."""
-    columns = [frame.columns[name] for name in attributes]
+    columns = [frame.columns.get(name) for name in attributes]
     numbers = [column.values if isinstance(column, NumberColumn) else np.full(frame.size, np.nan) for column in columns]
     return numbers[0], numbers[1], numbers[2]

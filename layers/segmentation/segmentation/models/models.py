@@ -131,12 +131,15 @@ def _ascending[T: list[Any]](values: T) -> T:
     return values
 
 
-ScoreRange = Annotated[list[Annotated[int, Field(ge=1, le=10)]], Field(min_length=2, max_length=2)]
+ScoreRange = Annotated[list[Annotated[int, Field(ge=0, le=10)]], Field(min_length=2, max_length=2)]
 Edges = Annotated[list[float], Field(min_length=2, max_length=9), AfterValidator(_ascending)]
 
 
 class GridCells(Input):
-    """A rectangle of the grid: recency scores and frequency scores, both ends included."""
+    """A rectangle of the grid: recency scores and frequency scores, both ends included.
+
+    The cell `[0, 0], [0, 0]` holds the customers who have not bought; a grid may leave it out.
+    """
 
     recency: ScoreRange
     frequency: ScoreRange

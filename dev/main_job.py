@@ -1,4 +1,4 @@
-"""The main job on a running stack: a shop's files go in, six segments come out, and a table says what they are worth.
+"""The main job on a running stack: a shop's files go in, segments and models come out, and tables say what they found.
 
 `python -m dev.main_job` is safe to repeat: what is there already is left alone. `--token` only prints an access token.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dev.client import Client, Json
 from dev.local import REPOSITORY, Local, LocalStackError
+from dev.main_job_models import print_models, publish_models, start_models
 from dev.main_job_segments import SEGMENTS
 
 DATASETS = ("customers", "orders", "events")
@@ -21,11 +22,17 @@ ENDED = ("succeeded", "failed")
 
 
 def main_job(client: Client) -> None:
-    """Import the shop, create the segments, print the table and what to try next. Raises LocalStackError."""
+    """Import the shop, create segments and models, print what came of them and what to try next.
+
+    Raises LocalStackError.
+    """
     client.sign_in()
     import_shop(client)
+    start_models(client)
     create_segments(client)
+    publish_models(client)
     print_table([describe(client, segment["segmentId"]) for segment in SEGMENTS])
+    print_models(client)
     print_next_steps(client)
 
 
@@ -176,10 +183,10 @@ Three commands to try next, after
 1. Read a segment's members.
    curl -s -H "Authorization: Bearer $TOKEN" "$API/segments/champions/members?limit=3"
 
-2. Count what a rule would match, condition by condition, without saving it.
+2. Count loyal customers who are about to leave, condition by condition, without saving the rule.
    curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "$API/segments/preview" -d \\
-     '{{"criteria": [{{"attribute": "city", "operator": "eq", "value": "Vienna"}}, \
-{{"attribute": "orderCount", "operator": "gte", "value": 5}}]}}'
+     '{{"criteria": [{{"attribute": "rfm.segment", "operator": "in", "value": ["champions", "loyal"]}}, \
+{{"attribute": "churn.risk", "operator": "gte", "value": 0.4}}]}}'
 
 3. Drop a file with a new customer, and look at its job.
    printf 'customerId,country,city\\nmy-first,AT,Vienna\\n' | \\

@@ -95,7 +95,7 @@ def publish(store: Store, model_id: str, request: PublishModel, at: datetime) ->
         raise InvalidInput(message, [FieldError("names", message)])
     job_id = jobs.new_id("run")
     ids = take_over(store, model, versions, version, at, job_id, request.names)
-    runs.begin(store, at, job_id=job_id)
+    runs.begin(store, at, segment_ids=_concerned(store, model, at), job_id=job_id)
     return Published(modelId=model_id, version=version.version, segments=ids, jobId=job_id)
 
 
@@ -257,6 +257,20 @@ def _new_segment(model: ModelSummary, group: Group, name: str | None, at: dateti
 def _change(store: Store, segment: Segment, changes: Mapping[str, Any]) -> None:
     changed = segment.model_copy(update={**changes, "version": segment.version + 1})
     stored.update(store.table, changed, segment.version, evaluate=True)
+
+
+def _concerned(store: Store, model: ModelSummary, at: datetime) -> list[str]:
+    """Segments whose members change with the scores: the model's own, those whose rules use these scores or what other
+    models make of them, and those that refer to one of these.
+    """
+    known, scores = list(stored.all_segments(store.table, at)), set(model.scores)
+    for other in sorted(models.everything(store.table), key=lambda other: scorers.ORDER.index(other.kind)):
+        if other.publishedVersion is not None and scores.intersection(recipes.scored_from(other)):
+            scores.update(other.scores)
+    found = {s.segmentId for s in known if _is_of(s, model) or scores & attributes_in(s.criteria)}
+    while more := {s.segmentId for s in known if found & references(s.criteria)} - found:
+        found |= more
+    return sorted(found)
 
 
 def _is_of(segment: Segment, model: ModelSummary) -> bool:

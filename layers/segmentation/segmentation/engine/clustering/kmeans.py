@@ -68,11 +68,11 @@ def fit(
         if np.array_equal(rank[found.labels[found.near]], nearest(points[found.near], centres).labels):
             break
         found = again(points, centres)
+    inertia = inertia_of(points, found, total)
     for begin in range(0, len(points), _BLOCK):
         chunk = found.labels[begin : begin + _BLOCK]
         chunk[:] = rank[chunk]
     sizes = tuple(int(size) for size in found.sizes[order])
-    inertia = inertia_of(points, found, total)
     return KMeans(centres, inertia, sizes, found.iterations, restarts, seed, found.converged), found.labels
 
 

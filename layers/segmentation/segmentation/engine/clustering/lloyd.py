@@ -107,7 +107,7 @@ def iterate(points: Floats, centres: Floats, still: float = 0.0, most: int = MOS
                 _climb(levels, depth)
                 break
         _look(levels[-1], centres, totals)
-        if ((centres - before) ** 2).sum() <= still * still and totals.counts.all():
+        if still > 0 and ((centres - before) ** 2).sum() <= still**2 and totals.counts.all():
             break
     near = np.flatnonzero(levels[-1].margins == 0)
     for level in reversed(levels[1:]):

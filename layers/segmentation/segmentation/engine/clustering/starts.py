@@ -101,8 +101,10 @@ def _spread(points: Floats) -> float:
 def _seeds(points: Floats, sample: Floats, k: int, random: np.random.Generator) -> Floats:
     """k distinct rows: of a part of the sample, or where that has too few of the whole sample, or of all points."""
     part = _sample(sample, min(len(sample), max(_DRAWN_FROM, 8 * k)), random)
+    centres = points[:0]
     for source in (part, sample, points):
-        centres = _plus_plus(source, k, random)
+        if len(source):
+            centres = _plus_plus(source, k, random)
         if len(centres) == k:
             return centres
     message = f"k={k} exceeds the {len(centres)} distinct customers"

@@ -1,0 +1,261 @@
+"""Every figure of docs/algorithms.md, computed again on the generated shop; and no word of the API is left out."""
+
+import json
+import re
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from itertools import zip_longest
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from dev import algorithms
+from dev.algorithms import Found, Json
+from segmentation.engine.catalogue import SCORES
+from segmentation.engine.clustering import quality
+from segmentation.engine.frame import Frame
+from segmentation.engine.lifetime.bgnbd import expected_orders, probability_alive
+from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
+from segmentation.engine.modelling.churn import ChurnReport
+from segmentation.engine.modelling.cluster import ClusterReport
+from segmentation.engine.modelling.kinds import FITTED
+from segmentation.engine.modelling.lifetime import LifetimeModel, LifetimeReport
+from segmentation.engine.modelling.rfm import RfmModel, RfmReport
+from segmentation.models.models import CreateModel, Group, ModelKind, ModelSummary, PublishModel, VersionStatus
+from support.purchasing import customers
+
+DOCUMENT = algorithms.DOCUMENT.read_text(encoding="utf-8")
+SEGMENTS, MODELS = algorithms.requests(DOCUMENT)
+CRITERIA = {segment["segmentId"]: segment["criteria"] for segment in SEGMENTS}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the document, and the model whose request stands above it."""
+
+    model: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A cell that shows what the report of a model has at a path."""
+
+    model: str
+    path: str
+    shown: str
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.path}"
+
+
+def tables(document: str) -> Iterator[Table]:
+    model = ""
+    for block in re.split(r"\n\s*\n", document):
+        if block.startswith("```json") and '"kind"' in block:
+            model = json.loads(block.strip("`").removeprefix("json"))["modelId"]
+        if block.startswith("|"):
+            lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.strip().splitlines()]
+            header, _, *rows = [[cell.strip().replace("\\|", "|") for cell in line] for line in lines]
+            yield Table(model, header, rows)
+
+
+def figures(document: str) -> Iterator[Figure]:
+    """What the tables show of reports; a row without a path of its own shows nothing."""
+    for table in tables(document):
+        if "demo shop" in table.header:
+            field, shown = table.header.index("field"), table.header.index("demo shop")
+            for row in table.rows:
+                model = row[0].strip("`") if table.header[0] == "model" else table.model
+                for path in re.findall(r"`([\w.]+)`", row[field]):
+                    yield Figure(model, path, row[shown])
+
+
+TABLES, FIGURES = list(tables(DOCUMENT)), list(figures(DOCUMENT))
+
+
+@cache
+def frame() -> Frame:
+    return algorithms.generated()
+
+
+@cache
+def found(model: str) -> Found:
+    request = next(request for request in MODELS if request["modelId"] == model)
+    return algorithms.fitted(frame(), request, CRITERIA)
+
+
+def at(report: Json, path: str) -> Any:
+    value: Any = report
+    for part in path.split("."):
+        value = value[int(part)] if part.isdigit() else value[part]
+    return value
+
+
+def assert_shown(shown: str, value: Any) -> None:
+    """The cell has the value, or the items of a list; numbers are right to one unit of their last digit."""
+    wanted = value if isinstance(value, list) else [value]
+    cells = json.loads(f"[{shown}]")
+    texts = shown.split(", ") if isinstance(value, list) else [shown]
+    for cell, text, item in zip_longest(cells, texts if len(texts) == len(cells) else cells, wanted):
+        if isinstance(item, float) and not isinstance(cell, str):
+            unit = 10.0 ** -len(str(text).partition(".")[2])
+            assert abs(cell - item) <= unit, f"the document shows {shown}, the fit gives {value}"
+        else:
+            assert cell == item, f"the document shows {shown}, the fit gives {value}"
+
+
+# --------------------------------------------------------------------------- figures
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=str)
+def test_a_figure_of_a_report_is_what_the_fit_finds(figure: Figure) -> None:
+    assert_shown(figure.shown, at(found(figure.model).report, figure.path))
+
+
+def test_groups_have_the_names_and_sizes_that_the_document_shows() -> None:
+    shown = {table.model: table.rows for table in TABLES if table.header == ["group", "name", "customers", "share"]}
+    assert shown.keys() == {request["modelId"] for request in MODELS} - {"shoppers-again"}
+    for model, rows in shown.items():
+        groups = found(model).groups
+        total = sum(group.size for group in groups)
+        wanted = [[f"`{group.group_id}`", group.name, str(group.size), f"{group.size / total:.1%}"] for group in groups]
+        assert rows == wanted
+
+
+def test_cells_of_the_grid_have_the_names_and_counts_that_the_document_shows() -> None:
+    rows = next(table.rows for table in TABLES if table.header[:2] == ["recency", "frequency 1"])
+    model, report = found("rfm").model, found("rfm").report
+    assert isinstance(model, RfmModel)
+    for row in rows:
+        recency = int(row[0])
+        for frequency, shown in enumerate(row[1:], start=1):
+            name = model.grid.groups[model.grid.cells[recency, frequency]].name
+            assert shown == f"{name} {report['cells'][recency - 1][frequency - 1]}"
+    assert sorted(int(row[0]) for row in rows) == [1, 2, 3, 4, 5]
+
+
+def test_segments_have_as_many_members_as_the_document_says() -> None:
+    shown = [int(text) for text in re.findall(r"^Members in the demo shop: (\d+)$", DOCUMENT, re.MULTILINE)]
+    assert shown == [np.count_nonzero(algorithms.members(frame(), criteria)) for criteria in CRITERIA.values()]
+
+
+def histories(rows: list[list[str]]) -> Iterator[list[float | None]]:
+    """P(alive), expected orders, value and days to the next order of the histories in the rows."""
+    model = found("value").model
+    assert isinstance(model, LifetimeModel)
+    assert model.gamma_gamma is not None
+    for row in rows:
+        x, recency, age, mean = (np.array([float(cell or "nan")]) for cell in row[:4])
+        days = np.ceil(next_order(model.bgnbd, x, recency, age) * 7)[0]
+        yield [
+            float(probability_alive(model.bgnbd, x, recency, age)[0]),
+            float(expected_orders(model.bgnbd, model.months * WEEKS_PER_MONTH, x, recency, age)[0]),
+            float(clv(model.bgnbd, model.gamma_gamma, x, recency, age, mean, months=model.months)[0]),
+            None if np.isnan(days) else float(days),
+        ]
+
+
+def test_histories_are_worth_what_the_document_says() -> None:
+    rows = next(table.rows for table in TABLES if table.header[:3] == ["x", "t_x", "T"])
+    for row, values in zip(rows, histories(rows), strict=True):
+        for shown, value in zip(row[4:], values, strict=True):
+            assert_shown(shown, value)
+
+
+def test_the_thresholds_of_verdicts_are_those_of_the_code() -> None:
+    rows = {row[0].strip("`"): row[1:3] for table in TABLES if table.header[0] == "question" for row in table.rows[:4]}
+    rows = {name: rows[name] for name in get_args(quality.Question)}
+    assert rows == {
+        "coherent": [f"{limit:.2f}" for limit in quality.COHERENT],
+        "distinct": [f"{limit:.0f}" for limit in quality.DISTINCT],
+        "largeEnough": [
+            f"{share:.0%} and {count:.0f} customers"
+            for share, count in zip(quality.LARGE_SHARE, quality.LARGE_COUNT, strict=True)
+        ],
+        "stable": [f"{limit:.2f}" for limit in quality.STABLE],
+    }
+
+
+def test_a_shop_whose_customers_never_leave_is_unreliable_as_the_document_says() -> None:
+    from segmentation.engine.lifetime import bgnbd
+    from segmentation.errors import UnreliableFit
+
+    with pytest.raises(UnreliableFit, match="ran to a bound"):
+        bgnbd.fit(*customers(2_000, 1, a=1e-4, b=1e3))
+
+
+# ----------------------------------------------------------------------------- words
+
+CODE = " ".join(re.findall(r"`([^`\n]+)`", DOCUMENT) + re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL))
+WORDS = set(re.findall(r"[\w.<>]+", CODE)) | set(re.findall(r"\w+", CODE))
+
+
+def parts_of(annotation: Any) -> Iterator[Any]:
+    """The plain types that an annotation is made of, and the values of its literals."""
+    annotation = getattr(annotation, "__value__", annotation)
+    if get_origin(annotation) in (Union, types.UnionType, tuple, list, dict, Literal) or hasattr(
+        annotation, "__metadata__"
+    ):
+        for part in get_args(annotation)[: 1 if hasattr(annotation, "__metadata__") else None]:
+            yield from parts_of(part)
+    else:
+        yield annotation
+
+
+def api_words(model: type[BaseModel]) -> Iterator[str]:
+    """Fields of what clients send, with the values that they can choose from, all the way down."""
+    for name, field in model.model_fields.items():
+        if name != "root":
+            yield name
+        for part in parts_of(field.annotation):
+            if isinstance(part, str):
+                yield part
+            elif isinstance(part, type) and issubclass(part, BaseModel):
+                yield from api_words(part)
+
+
+def report_words(kind: type) -> Iterator[str]:
+    """Fields of what a fit found, as the API names them, all the way down."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        first, *rest = field.name.split("_")
+        yield first + "".join(word.capitalize() for word in rest)
+        for part in parts_of(hints[field.name]):
+            if isinstance(part, type) and is_dataclass(part):
+                yield from report_words(part)
+
+
+ASKED = {*api_words(CreateModel), *api_words(PublishModel)}
+REPORTED = {
+    word for kind in (RfmReport, ClusterReport, LifetimeReport, ChurnReport, *FITTED.values()) for word in report_words(kind)
+}  # fmt: skip
+NAMED = {
+    "scores": {*(name for scores in SCORES.values() for name in scores), "cluster.<modelId>"},
+    "kinds": set(get_args(ModelKind)),
+    "statuses": set(get_args(VersionStatus)),
+    "questions and answers": {*get_args(quality.Question), *get_args(quality.Answer)},
+    "requests": ASKED,
+    "reports": REPORTED,
+    "models": {*ModelSummary.model_fields} - {"status", "createdAt", "jobId", "now"} | {*Group.model_fields},
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_the_document_names_all(what: str) -> None:
+    assert sorted(NAMED[what] - WORDS) == []
+
+
+def test_words_are_looked_for_all_the_way_down() -> None:
+    assert {"minShare", "winsorise", "laplacian", "on_schedule", "segmentId", "cells", "restName"} <= ASKED
+    assert {"calinskiHarabasz", "oddsRatio", "leafSizes", "squaredError", "perClusterError", "closed"} <= REPORTED
+
+
+def test_requests_of_the_document_are_valid_and_of_every_kind() -> None:
+    assert {CreateModel.model_validate(request).root.kind for request in MODELS} == set(get_args(ModelKind))
+    assert len(MODELS) + len(SEGMENTS) == DOCUMENT.count("```json")

@@ -56,10 +56,13 @@ def fill(service: Service, customers: int = 160, *, seed: int = 7, weeks: int = 
     return service
 
 
+def request(model_id: str, asked: Mapping[str, Any], **more: Any) -> CreateModel:
+    return CreateModel.model_validate({"modelId": model_id, "modelName": model_id.title(), **asked, **more})
+
+
 def create(service: Service, model_id: str, asked: Mapping[str, Any], **more: Any) -> Model:
     """The model after its job."""
-    request = {"modelId": model_id, "modelName": model_id.title(), **asked, **more}
-    modelling.create(service.store, CreateModel.model_validate(request), service.now)
+    modelling.create(service.store, request(model_id, asked, **more), service.now)
     service.settle()
     return get(service, model_id)
 
@@ -70,22 +73,22 @@ def get(service: Service, model_id: str, version: int | None = None) -> Model:
 
 def publish(service: Service, model_id: str, version: int | None = None, names: Mapping[str, str] = {}) -> Published:
     """Publish, and let the run fill the segments."""
-    request = PublishModel(version=version, names=dict(names))
-    done = modelling.publish(service.store, model_id, request, service.now)
+    asked = PublishModel(version=version, names=dict(names))
+    done = modelling.publish(service.store, model_id, asked, service.now)
     service.settle()
     return done
 
 
 def refit(service: Service, *model_ids: str, segment_ids: Sequence[str] | None = None) -> Job:
     """Run all segments, after these models were fitted again."""
-    request = StartRun(refitModels=list(model_ids), segmentIds=list(segment_ids) if segment_ids else None)
-    job = runs.start(service.store, request, service.now)
+    asked = StartRun(refitModels=list(model_ids), segmentIds=list(segment_ids) if segment_ids else None)
+    job = runs.start(service.store, asked, service.now)
     service.settle()
     return job
 
 
 def segment(service: Service, segment_id: str, criteria: Any, *, now: datetime | None = None) -> None:
     """A segment with its members."""
-    request = CreateSegment(segmentName=segment_id.title(), segmentId=segment_id, criteria=criteria, now=now)
-    authoring.create(service.store, request, service.now)
+    asked = CreateSegment(segmentName=segment_id.title(), segmentId=segment_id, criteria=criteria, now=now)
+    authoring.create(service.store, asked, service.now)
     service.settle()

@@ -98,7 +98,7 @@ def _outcome(
     model, versions, version = found
     reason = None
     if version.status == "fitting":
-        version = _fitted(store, job, model, version, failure, at)
+        version = _fitted(store, job, model, versions, version, failure, at)
     try:
         _publish_again(store, model, versions, version, at, job["jobId"])
     except NotFound:
@@ -178,7 +178,13 @@ def _population(store: Store, model: ModelSummary, now: datetime) -> evaluation.
 
 
 def _fitted(
-    store: Store, job: Mapping[str, Any], model: ModelSummary, version: Version, failure: str | None, at: datetime
+    store: Store,
+    job: Mapping[str, Any],
+    model: ModelSummary,
+    versions: list[Version],
+    version: Version,
+    failure: str | None,
+    at: datetime,
 ) -> Version:
     """The version as the fit left it, recorded."""
     if failure:
@@ -191,7 +197,8 @@ def _fitted(
         frame, purchases = measures.get(store.files, found)
         if not frame.size:
             raise InsufficientData("the population has no customers")
-        value, report, groups = _fit(store, model, frame, purchases, _now(model, job))
+        used_ids = {group.groupId for other in versions for group in other.groups}
+        value, report, groups = _fit(store, model, used_ids, frame, purchases, _now(model, job))
     except Unfit as error:
         return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
     except (InvalidInput, NotFound) as error:
@@ -220,7 +227,14 @@ def _publish_again(
         modelling.take_over(store, model, versions, version, at, job_id, {})
 
 
-def _fit(store: Store, model: ModelSummary, frame: Frame, purchases: Purchases | None, now: datetime) -> Result:
+def _fit(
+    store: Store,
+    model: ModelSummary,
+    used_ids: Collection[str],
+    frame: Frame,
+    purchases: Purchases | None,
+    now: datetime,
+) -> Result:
     """The fit of the model's kind. Raises InvalidInput, InsufficientData, UnreliableFit."""
     known = catalogue.load(store.table).attributes
     recipes.check(model, known)
@@ -240,7 +254,7 @@ def _fit(store: Store, model: ModelSummary, frame: Frame, purchases: Purchases |
         case "cluster":
             cluster_given = fit_parameters.cluster(ClusterParameters.model_validate(model.parameters))
             features, previous = recipes.features_of(model, known), _published(store, model)
-            return cluster.fit(frame, features, cluster_given, model.modelId, previous)
+            return cluster.fit(frame, features, cluster_given, model.modelId, previous, used_ids)
 
 
 def _published(store: Store, model: ModelSummary) -> ClusterModel | None:

@@ -96,11 +96,11 @@ def finish(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, st
 
 def _known(store: Store, key: str) -> dict[str, Kind]:
     """Kinds of the names that earlier files of this dataset brought."""
-    found = catalogue.items(store.table)
+    found = [item for item in catalogue.items(store.table) if item.get("name") and not item.get("feature")]
     if key.startswith(f"{keys.IMPORTS}customers/"):
-        return {item["name"]: Kind(item["kind"]) for item in found if "event" not in item and not item.get("feature")}
+        return {item["name"]: Kind(item["kind"]) for item in found if "event" not in item}
     orders = key.startswith(f"{keys.IMPORTS}orders/")
-    fields = [item for item in found if item.get("name") and "event" in item and (item["event"] == "order") == orders]
+    fields = [item for item in found if "event" in item and (item["event"] == "order") == orders]
     return {item["name"]: Kind(item["kind"]) for item in fields}
 
 

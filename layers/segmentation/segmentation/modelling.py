@@ -157,7 +157,7 @@ def delete(store: Store, model_id: str, force: bool, at: datetime) -> DeletedMod
     ]
     if model.publishedVersion is not None and not force:
         named = ", ".join(sorted(user.segmentId for user in users))
-        used = f", which {named} use" if users else ""
+        used = f", which {named} use," if users else ""
         raise Conflict(
             f"version {model.publishedVersion} of the model {model_id!r} is published: its {len(own)} segments and its "
             f"scores{used} would go with it; delete with force=true"

@@ -1,6 +1,6 @@
 """A cluster model: features become points, points become clusters, clusters get names that say what sets them apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,9 +86,10 @@ def fit(
     parameters: ClusterParameters,
     model_id: str,
     previous: ClusterModel | None = None,
+    used_ids: Collection[str] = (),
 ) -> tuple[ClusterModel, ClusterReport, tuple[FoundGroup, ...]]:
     """The model of these customers, what it found, and its groups. Clusters keep the ids of the `previous` model's
-    clusters that they share most customers with.
+    clusters that they share most customers with; a new one gets an id that is not among `used_ids` either.
 
     Raises InvalidInput for features or parameters that cannot be, InsufficientData for too few customers.
     """
@@ -100,7 +101,7 @@ def fit(
         k, curve = _chosen(points, parameters)
     clusters, labels = _clustered(points, k, parameters)
     if previous is not None:
-        ids = _matched(score_labels(previous, known), labels, previous.group_ids, k)
+        ids = _matched(score_labels(previous, known), labels, previous.group_ids, k, used_ids)
     else:
         ids = tuple(f"c{label + 1}" for label in range(k))
     found = measure(points, labels, _means(points, labels, k), seed=parameters.seed)
@@ -192,7 +193,7 @@ def _means(points: Floats, labels: Labels, k: int) -> Floats:
     return centres
 
 
-def _matched(before: Labels, after: Labels, ids: tuple[str, ...], k: int) -> tuple[str, ...]:
+def _matched(before: Labels, after: Labels, ids: tuple[str, ...], k: int, used_ids: Collection[str]) -> tuple[str, ...]:
     """Ids of the clusters now: those of before that share most customers, each once; what is new gets a new one."""
     shared = np.zeros((len(ids), k), dtype=np.int64)
     np.add.at(shared, (before, after), 1)
@@ -201,7 +202,7 @@ def _matched(before: Labels, after: Labels, ids: tuple[str, ...], k: int) -> tup
         old, new = np.unravel_index(int(shared.argmax()), shared.shape)
         result[int(new)] = ids[int(old)]
         shared[old, :] = shared[:, new] = 0
-    taken, number = set(ids), 1
+    taken, number = {*ids, *used_ids}, 1
     for label in range(k):
         if label not in result:
             while f"c{number}" in taken:

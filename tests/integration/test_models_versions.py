@@ -10,7 +10,7 @@ from segmentation.models.customers import PutCustomer
 from segmentation.models.jobs import StartRun
 from segmentation.models.models import PublishModel
 from segmentation.models.segments import SegmentPatch
-from segmentation.store import keys
+from segmentation.store import keys, memberships
 from support import shoppers
 from support.germans import ids, put
 from support.service import Service
@@ -123,7 +123,7 @@ def test_a_published_model_is_deleted_by_force_only_and_takes_segments_and_score
     shop.settle()
     with pytest.raises(NotFound):
         ids(shop, "cluster-c1")
-    assert not list(shop.store.table.query(keys.members_of("cluster-c1", 0)))
+    assert not list(memberships.of_partition(shop.store.table, "cluster-c1", 0, shop.now))
     with pytest.raises(NotFound):
         shoppers.get(shop, "cluster")
     assert not list(shop.store.files.list(keys.model_files("cluster")))

@@ -14,6 +14,7 @@ import numpy as np
 from segmentation.engine.document import from_document
 from segmentation.engine.frame import Column, Frame
 from segmentation.engine.modelling.kinds import FITTED, Fitted, score
+from segmentation.errors import NotFound, TooBusy
 from segmentation.store import models
 from segmentation.store.files import Files
 from segmentation.store.scorers import Scorer
@@ -23,7 +24,7 @@ Models = Sequence[tuple[Scorer, Fitted]]
 
 
 def load(files: Files, scorers: Sequence[Scorer]) -> Models:
-    """The fitted versions of these models. Raises NotFound if one was deleted meanwhile."""
+    """The fitted versions of these models. Raises TooBusy if one was deleted meanwhile: a repetition knows that."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(zip(scorers, pool.map(lambda scorer: _fitted(files, scorer), scorers), strict=True))
 
@@ -49,4 +50,8 @@ def inputs(scorers: Collection[Scorer], names: Collection[str]) -> tuple[set[str
 
 
 def _fitted(files: Files, scorer: Scorer) -> Fitted:
-    return fitted(scorer.kind, models.read_file(files, scorer.model_id, scorer.version)["model"])
+    try:
+        document = models.read_file(files, scorer.model_id, scorer.version)
+    except NotFound:
+        raise TooBusy(f"the model {scorer.model_id!r} was deleted a moment ago; try again") from None
+    return fitted(scorer.kind, document["model"])

@@ -30,8 +30,13 @@ KINDS: Mapping[str, dict[str, Any]] = {"rfm": RFM, "cluster": CLUSTER, "lifetime
 """A small request of every kind; the model is called like its kind."""
 
 
-def fill(service: Service, customers: int = 160, *, seed: int = 7, weeks: int = 60, first: int = 0) -> Service:
-    """Customers `s000` and so on; three of four have bought, and drop out as BG/NBD says. Files are imported."""
+def fill(
+    service: Service, customers: int = 160, *, seed: int = 7, first: int = 0, amount: float | None = None
+) -> Service:
+    """Customers `s000` and so on; three of four have bought, and drop out as BG/NBD says. Files are imported.
+
+    They spend as Gamma-Gamma says, or all of them the same `amount` at every purchase.
+    """
     service.follows_stream = False
     random = np.random.default_rng(seed)
     people = ["customerId,country,age,accountClosed,interests"]
@@ -43,10 +48,10 @@ def fill(service: Service, customers: int = 160, *, seed: int = 7, weeks: int = 
         if number % 4 == 0:
             continue
         rate, leaving = random.gamma(0.9, 1 / 5), random.beta(0.9, 2.5)
-        at = NOW - timedelta(days=float(random.uniform(1, weeks * 7)))
+        at = NOW - timedelta(days=float(random.uniform(1, 420)))
         while at < NOW:
-            amount = max(spend * float(random.gamma(4, 0.25)), 1.0)
-            lines.append(f"o{len(lines)}-{first},{name},{at:%Y-%m-%dT%H:%M:%SZ},{amount:.2f}")
+            spent = amount or max(spend * float(random.gamma(4, 0.25)), 1.0)
+            lines.append(f"o{len(lines)}-{first},{name},{at:%Y-%m-%dT%H:%M:%SZ},{spent:.2f}")
             at += timedelta(weeks=float(random.exponential(1 / rate)), hours=30)
             if random.random() < leaving:
                 break

@@ -58,11 +58,8 @@ def cluster(given: ClusterParameters) -> EngineCluster:
 
 
 def lifetime(given: LifetimeParameters) -> EngineLifetime:
-    """What is forecast. Raises InvalidInput if tiers leave no room for the rest."""
+    """What is forecast. Tiers go from the top here, bands from the bottom there."""
     rest = 1 - sum(tier.share for tier in given.tiers)
-    if rest <= 0:
-        message = f"tiers hold {1 - rest:.4g} of the customers; the rest, {given.restName!r}, needs some too"
-        raise InvalidInput(message, [FieldError("parameters.tiers", message)])
     tiers = given.tiers[::-1]
     return EngineLifetime(
         months=given.horizonMonths,

@@ -24,6 +24,7 @@ def check(model: ModelSummary, known: Mapping[str, Kind]) -> None:
         errors = _rfm_problems(model, known)
     elif not errors:
         errors = [error for feature in features_of(model, known) for error in problems(feature, known[feature.name])]
+        errors += _label_problems(model, known)
     if errors:
         raise InvalidInput("; ".join(error.message for error in errors)[:2000], errors)
 
@@ -112,6 +113,19 @@ def _repeated(model: ModelSummary) -> list[FieldError]:
     if label in names:
         errors.append(FieldError("features", f"{label!r} is the label; a model that reads it learns nothing"))
     return errors
+
+
+def _label_problems(model: ModelSummary, known: Mapping[str, Kind]) -> list[FieldError]:
+    label = model.parameters.get("label")
+    if label is None:
+        return []
+    if known[label] is Kind.STRING and model.parameters.get("churnedValue") is None:
+        message = f"the label {label!r} is text; say with churnedValue which value means churned"
+        return [FieldError("parameters.churnedValue", message)]
+    if known[label] not in (Kind.STRING, Kind.NUMBER, Kind.BOOLEAN):
+        message = f"the label {label!r} is a {known[label].value}; a boolean, a text or a number can be one"
+        return [FieldError("parameters.label", message)]
+    return []
 
 
 def _kind_of_score(name: str) -> str | None:

@@ -220,6 +220,17 @@ class LifetimeParameters(Input):
     )
     restName: Name = "Low value"
 
+    @model_validator(mode="after")
+    def _room_for_the_rest(self) -> Self:
+        held = sum(tier.share for tier in self.tiers)
+        if held > 1 - 1e-6:
+            raise ValueError(f"tiers hold {held:.4g} of the customers; the rest, {self.restName!r}, needs some too")
+        names = [self.restName.casefold(), *(tier.name.casefold() for tier in self.tiers)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two tiers are called {twice[0]!r}; names must differ")
+        return self
+
 
 class ChurnParameters(Input):
     """What says that a customer has churned, and how the risk is divided."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from segmentation import authoring, customers, runtime
+from segmentation import authoring, customers, runs, runtime
 from segmentation.models.customers import PutCustomer
 from segmentation.models.segments import CreateSegment
 from segmentation.store import jobs
@@ -17,8 +17,17 @@ from support.service import Service, running
 
 RUN = "run-00000000000000000001"
 HTTP = [name for name in functions.NAMES if hasattr(functions.load(name), "api")]
-ACCEPTED = ("create_export", "create_import", "delete_customer", "delete_segment", "start_run")
+MODEL_JOB = "model-00000000000000000001"
+ACCEPTED = (
+    *("create_export", "create_import", "create_model", "delete_customer", "delete_model", "delete_segment"),
+    *("publish_model", "start_run"),
+)
 WORKERS = [name for name in functions.NAMES if name not in HTTP]
+OVERLAP = [
+    {"groupId": "a", "name": "A", "cells": [{"recency": [1, 3], "frequency": [1, 2]}]},
+    {"groupId": "b", "name": "B", "cells": [{"recency": [1, 3], "frequency": [2, 3]}]},
+]
+"""A grid of 3 x 3 whose middle row has two names."""
 
 
 @contextmanager
@@ -60,8 +69,18 @@ def fresh() -> Iterator[Service]:
         yield service
 
 
+def buy(service: Service) -> None:
+    """An order of every customer, so that a model can be fitted."""
+    rows = "".join(f"o{number},c{number},2026-02-{number + 1:02},1,{number + 5}\n" for number in range(8))
+    service.drop("imports/orders/orders.csv", "orderId,customerId,orderedAt,quantity,unitPrice\n" + rows)
+    service.settle()
+
+
 def test_every_operation_serves_its_own_event(fresh: Service) -> None:
+    buy(fresh)
     for name in sorted(HTTP, key=lambda name: (name.startswith("delete"), name)):
+        if name == "publish_model":
+            fresh.settle()
         answer = functions.call(name)
         expected = {"create_segment": 201, **dict.fromkeys(ACCEPTED, 202)}.get(name, 200)
         assert (name, answer.status) == (name, expected), answer.body
@@ -101,6 +120,27 @@ def test_an_import_goes_through_its_functions_step_by_step(fresh: Service) -> No
     assert "rejects" in found.body["links"]
 
 
+def test_a_model_goes_through_its_functions_step_by_step(fresh: Service) -> None:
+    buy(fresh)
+    assert functions.call("create_model").status == 202
+    fresh.settle()
+    runs.begin(fresh.store, fresh.now, kind="model", job_id=MODEL_JOB, fits={"rfm": 2})
+    asked = {"request": {"jobId": MODEL_JOB, "kind": "model"}, "execution": MODEL_JOB}
+    planned = functions.load("plan_run").handler(asked, functions.Context())
+    assert (planned["fits"], planned["evaluates"]) == (True, False)
+    measured = [
+        functions.load("measure_partition").handler(item, functions.Context()) for item in planned["partitions"]
+    ]
+    assert sum(found["customers"] for found in measured) == 8
+    functions.load("measure_partition").handler(functions.event_of("measure_partition"), functions.Context())
+    fitted = functions.load("fit_models").handler(functions.event_of("fit_models"), functions.Context())
+    assert fitted == {"jobId": MODEL_JOB, "models": 1}
+    assert [version["status"] for version in functions.call("get_model").body["versions"]] == [
+        "fitted",
+        "fitted",
+    ]
+
+
 def test_a_run_goes_through_its_functions_step_by_step(deployed: Service) -> None:
     planned = functions.load("plan_run").handler(functions.event_of("plan_run"), functions.Context())
     for item in planned["partitions"]:
@@ -130,7 +170,9 @@ def test_every_worker_has_been_called_by_a_test_above() -> None:
         "evaluate_partition",
         "finish_import",
         "finish_run",
+        "fit_models",
         "import_chunk",
+        "measure_partition",
         "plan_import",
         "plan_run",
         "record_changes",
@@ -161,6 +203,35 @@ def test_a_bad_body_is_a_problem_document_that_says_what_was_wrong(
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.body["status"] == status
+    assert words in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({}, "kind", "required"),
+        ({"kind": "tree"}, "kind", "'rfm', 'cluster', 'lifetime', 'churn', not"),
+        ({"kind": "cluster"}, "features", "required"),
+        ({"kind": "cluster", "features": []}, "features", "at least 1"),
+        ({"kind": "cluster", "features": ["nope"]}, "features", "'nope'"),
+        ({"kind": "cluster", "features": ["age", 5]}, "features.1", "not 5"),
+        ({"kind": "cluster", "features": [{"attribute": "age", "log": True}]}, "features.0.log", "not permitted"),
+        ({"kind": "cluster", "features": [{"attribute": "age", "encoding": {}}]}, "features.0.encoding", "oneHot or"),
+        ({"kind": "cluster", "features": ["age"], "parameters": {"k": 0}}, "parameters.k", "not 0"),
+        ({"kind": "cluster", "features": ["age"], "parameters": {"kRange": [9, 2]}}, "parameters.kRange", "above 9"),
+        ({"kind": "lifetime", "features": ["age"]}, "features", "at most 0"),
+        ({"kind": "churn", "features": ["age"]}, "parameters", "required"),
+        ({"kind": "churn", "features": ["age"], "parameters": {"label": "gone"}}, "parameters.label", "'gone'"),
+        ({"kind": "rfm", "parameters": {"bins": 3, "grid": OVERLAP}}, "parameters.grid", "'A' and 'B'"),
+        ({"kind": "rfm", "parameters": {"binning": "thresholds"}}, "parameters.thresholds", "together"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_by_the_field_that_the_client_sent(
+    deployed: Service, body: dict[str, object], field: str, words: str
+) -> None:
+    answer = functions.request("create_model", body={"modelName": "x", **body})
+    assert answer.status == 422, answer.body
+    assert field in [error["field"] for error in answer.body["errors"]], answer.body
     assert words in json.dumps(answer.body)
 
 

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 
 from dev import openapi
-from segmentation import authoring, runtime
+from segmentation import authoring, modelling, runs, runtime
+from segmentation.models.models import CreateModel
 from segmentation.models.segments import CreateSegment
 from support import functions
 from support.service import Service, running, template
@@ -23,7 +24,7 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").
 HTTP = [name for name in functions.NAMES if hasattr(functions.load(name), "api")]
 WORKERS = [name for name in functions.NAMES if name not in HTTP]
 OPENAPI = openapi.document()
-JOB = "import-0a1b2c3d4e5f60718293"
+JOB, RUN = "import-0a1b2c3d4e5f60718293", "run-00000000000000000001"
 CUSTOMERS = """customerId,country,city,age,newsletter,interests,birthday
 c1001,DE,Berlin,34,true,coffee|bikes,1991-03-14
 c1002,DE,Hamburg,51,false,travel,1974-11-02
@@ -117,6 +118,8 @@ def shop() -> Iterator[Service]:
         authoring.create(
             service.store, CreateSegment(segmentName="Trial", segmentId="trial", criteria=rule), service.now
         )
+        trial = {"modelId": "trial", "modelName": "Trial", "kind": "rfm", "parameters": {"bins": 3}}
+        modelling.create(service.store, CreateModel.model_validate(trial), service.now)
         service.settle()
         yield service
 
@@ -186,10 +189,18 @@ def test_an_operation_explains_every_parameter_and_every_field_of_its_body(name:
     operation = OPENAPI["paths"][api.path][api.method.lower()]
     names = [parameter["name"] for parameter in operation.get("parameters", [])]
     if "requestBody" in operation:
-        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-        names += OPENAPI["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"]
+        names += fields(operation["requestBody"]["content"]["application/json"]["schema"])
     rows = "\n".join(line.split("|")[1] for line in sections(API)[name].split("\n") if line.startswith("| `"))
     assert [name for name in names if f"`{name}`" not in rows and name != "Idempotency-Key"] == []
+
+
+def fields(schema: Any) -> list[str]:
+    """Fields of a body, those of all its forms if it has several, and of its parameters."""
+    if "$ref" in schema:
+        schema = OPENAPI["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    forms = [name for form in schema.get("oneOf", []) for name in fields(form)]
+    properties = schema.get("properties", {})
+    return [*properties, *forms, *(fields(properties["parameters"]) if "parameters" in properties else [])]
 
 
 def test_the_groups_are_those_of_the_code() -> None:
@@ -203,6 +214,7 @@ def results(answers: dict[int, functions.Answer], shop: Service) -> dict[str, An
     shop.store.files.put(shown("plan_import", "input")["event"]["detail"]["object"]["key"], CUSTOMERS.encode())
     request = {"segmentId": "german-buyers", "format": "jsonl"}
     shop.store.files.put(shown("write_export", "input")["detail"]["object"]["key"], json.dumps(request).encode())
+    runs.begin(shop.store, shop.now, segment_ids=["german-buyers"], job_id=RUN, fits={"buyers": 3})
     named = [name for name in sections(API) if name in WORKERS]
     return {name: functions.load(name).handler(shown(name, "input"), functions.Context()) for name in named}
 

@@ -5,24 +5,61 @@ from typing import Any, cast
 
 import pytest
 
-from dev import main_job
+from dev import main_job, main_job_models
 from dev.client import ApiError, Client
 from dev.local import Local, LocalStackError
+from dev.main_job_models import MODELS
 from dev.main_job_segments import SEGMENTS
 
 Json = dict[str, Any]
 
 
+GROUPS: list[Json] = [
+    {"groupId": "b1", "name": "Low", "size": 3000, "share": 0.75},
+    {"groupId": "b2", "name": "High", "size": 1000, "share": 0.25},
+]
+REPORTS: dict[str, Json] = {
+    "rfm": {"cells": [[0] * 5] * 5},
+    "cluster": {
+        "k": 4,
+        "customers": 4000,
+        "curve": {"criterion": "davies_bouldin", "chosen": 4, "ks": [3, 4], "daviesBouldin": [1.5, 1.25]},
+        "verdicts": [{"question": "largeEnough", "answer": "partly", "figure": 0.04}],
+    },
+    "lifetime": {
+        "customers": 4000,
+        "repeatCustomers": 3000,
+        "expectedOrders": 9000.4,
+        "totalClv": 500_000.4,
+        "backTest": {"sentence": "90 orders came, 100 were predicted (+11%). It helps."},
+        "fitted": {
+            "months": 12,
+            "bgnbd": {"r": 0.5, "alpha": 2.0, "a": 1.0, "b": 19.0},
+            "gammaGamma": {"p": 2.0, "q": 3.0, "v": 60.0},
+        },
+    },
+    "churn": {
+        "customers": 4000,
+        "evaluation": {"rate": 0.4, "auc": 0.78, "brier": 0.19, "baseBrier": 0.24, "folds": [{}] * 5},
+        "effects": [{"name": "recencyDays", "oddsRatio": 3.5}],
+    },
+}
+"""As much of each report as the main job reads."""
+
+
 class Api(Client):
-    """The service as the main job sees it: an import succeeds when it is asked for the second time."""
+    """The service as the main job sees it: an import or a fit succeeds when it is asked for the second time."""
 
     def __init__(self, directory: Path) -> None:
         description = {"apiUrl": "http://api", "endpointUrl": "http://aws", "region": "eu", "bucket": "shop-bucket"}
         super().__init__(Local(directory, 4566), description)
         self.jobs: list[Json] = []
         self.segments: dict[str, Json] = {}
+        self.models: dict[str, Json] = {}
+        self.published: list[str] = []
         self.uploads: list[str] = []
         self.fails: str | None = None
+        self.unfit: str | None = None
 
     def sign_in(self) -> str:
         return "token"
@@ -44,6 +81,8 @@ class Api(Client):
                 job = next(job for job in self.jobs if job["jobId"] == job_id)
                 self._advance(job)
                 return job
+            case ["models", model_id] if model_id in self.models:
+                return self.models[model_id]
             case ["segments", _, "analysis"]:
                 return {"metrics": {"share": 0.25, "revenueShare": 0.5}}
             case ["segments", _, "members"]:
@@ -53,14 +92,37 @@ class Api(Client):
         raise ApiError(404, f"GET {path} answered 404: not there")
 
     def post(self, path: str, body: Json) -> Json:
+        match path.strip("/").split("/"):
+            case ["models"]:
+                return self._fit(body)
+            case ["models", model_id, "publish"]:
+                self.published.append(model_id)
+                self.models[model_id]["publishedVersion"] = 1
+                return {"segments": ["a", "b"], "jobId": self._job("run")}
         made = {**body, "customerCount": 1250, "status": "active"}
         self.segments[body["segmentId"]] = made
         return made
 
+    def _fit(self, body: Json) -> Json:
+        fitted = body["modelId"] != self.unfit
+        self.models[body["modelId"]] = body | {
+            "status": "fitted" if fitted else "insufficient_data",
+            "statusReason": None if fitted else "3 customers are too few",
+            "publishedVersion": None,
+            "versions": [{"jobId": self._job("model")}],
+            "groups": GROUPS,
+            "report": REPORTS[body["kind"]] if fitted else None,
+        }
+        return self.models[body["modelId"]]
+
+    def _job(self, kind: str) -> str:
+        self.jobs.append({"jobId": f"{kind}-{len(self.jobs)}", "kind": kind, "status": "queued", "details": {}})
+        return str(self.jobs[-1]["jobId"])
+
     def _advance(self, job: Json) -> None:
         if job["status"] == "queued":
             job |= {"status": "running", "progress": {"done": 3, "total": 10}}
-        elif self.fails and self.fails in job["details"]["key"]:
+        elif self.fails and self.fails in job["details"].get("key", job["kind"]):
             job |= {"status": "failed", "error": "the file is empty"}
         else:
             job |= {"status": "succeeded", "counts": {"accepted": 990, "rejected": 10}}
@@ -69,6 +131,7 @@ class Api(Client):
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setattr(main_job, "POLL_SECONDS", 0)
+    monkeypatch.setattr(main_job_models, "POLL_SECONDS", 0)
     return Api(tmp_path)
 
 
@@ -86,6 +149,55 @@ def test_a_fresh_stack_gets_files_after_their_mappings_and_every_segment(
     assert "Base URL: http://api" in said and said.count("curl") >= 4
 
 
+def test_one_model_of_each_kind_is_fitted_published_and_told(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    main_job.main_job(api)
+    assert {model["kind"] for model in MODELS} == REPORTS.keys()
+    assert list(api.models) == api.published == [model["modelId"] for model in MODELS]
+    said = capsys.readouterr().out
+    for line in (
+        "RFM: recency and frequency in 5 x 5 cells, 2 groups",
+        "Low                3,000  75.0%   High               1,000  25.0%",
+        "k=4 by davies bouldin (3: 1.500, 4: 1.250)",
+        "Verdicts: large enough partly (0.04)",
+        "While active they order every 4.0 weeks for 60.00; 5.0% stop after each order.",
+        "Back-test: 90 orders came, 100 were predicted (+11%).\n  It helps.",
+        "In 12 months: 9,000 orders, worth 500,000 today\n  High 1,000 (25%), Low 3,000 (75%)",
+        "AUC 0.780, Brier 0.190 (one risk for all: 0.240)",
+        "Odds for one standard deviation more: recencyDays x 3.50",
+    ):
+        assert line in said, line
+
+
+def test_a_model_that_the_data_do_not_suffice_for_says_so_and_stays_unpublished(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.unfit = "value"
+    main_job.main_job(api)
+    assert api.published == ["rfm", "shoppers", "churn"]
+    assert "Lifetime value: insufficient_data: 3 customers are too few" in capsys.readouterr().out
+
+
+def test_a_model_without_values_or_back_test_is_told_without_them() -> None:
+    report = REPORTS["lifetime"] | {
+        "totalClv": None,
+        "backTest": None,
+        "backTestStatus": {"reason": "purchases span 1 days"},
+        "fitted": REPORTS["lifetime"]["fitted"] | {"gammaGamma": None},
+    }
+    said = main_job_models.lifetime_lines({"report": report, "groups": GROUPS})
+    assert said[1:4] == [
+        "While active they order every 4.0 weeks; 5.0% stop after each order.",
+        "purchases span 1 days.",
+        "In 12 months: 9,000 orders",
+    ]
+
+
+def test_a_fit_that_fails_ends_the_job_with_the_reason(api: Api) -> None:
+    api.fails = "model"
+    with pytest.raises(LocalStackError, match=r"The job model-\d failed: the file is empty"):
+        main_job.main_job(api)
+
+
 def test_a_second_time_nothing_is_dropped_or_created_and_the_table_comes_again(
     api: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +206,8 @@ def test_a_second_time_nothing_is_dropped_or_created_and_the_table_comes_again(
     main_job.main_job(api)
     said = capsys.readouterr().out
     assert api.uploads == uploads
-    assert "already imported" in said and "already there" in said
+    assert api.published == [model["modelId"] for model in MODELS]
+    assert "already imported" in said and "segments are already" in said and "models are already" in said
     assert said.split("\nsegment ")[1] == capsys_before.split("\nsegment ")[1]
 
 

@@ -17,7 +17,7 @@ from dev import algorithms
 from dev.algorithms import Found, Json
 from segmentation.engine.catalogue import SCORES
 from segmentation.engine.clustering import quality
-from segmentation.engine.frame import Frame
+from segmentation.engine.frame import Floats, Frame
 from segmentation.engine.lifetime import bgnbd
 from segmentation.engine.lifetime.bgnbd import expected_orders, probability_alive
 from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
@@ -171,6 +171,29 @@ def test_histories_are_worth_what_the_document_says() -> None:
             assert_shown(shown, value)
 
 
+def test_the_formulas_of_the_document_give_the_same_by_hand() -> None:
+    rows = next(table.rows for table in TABLES if table.header[:3] == ["x", "t_x", "T"])
+    fit = found("value").report["fitted"]
+    r, alpha, a, b = (fit["bgnbd"][name] for name in ("r", "alpha", "a", "b"))
+    p, q, v = (fit["gammaGamma"][name] for name in ("p", "q", "v"))
+    shares = (np.arange(200_000) + 0.5) / 200_000
+    for row, (alive, orders, value, _) in zip(rows, histories(rows), strict=True):
+        x, recency, age, z = (float(cell or 0) for cell in row[:4])
+        living = 1 / (1 + (x > 0) * a / (b + x - 1) * ((alpha + age) / (alpha + recency)) ** (r + x))
+        density = shares ** (a - 1) * (1 - shares) ** (b + x - 1)
+
+        def expected(months: int, x: float = x, age: float = age, density: Floats = density) -> float:
+            weeks = months * WEEKS_PER_MONTH
+            counts = (1 - (1 + shares * weeks / (alpha + age)) ** -(r + x)) / shares
+            return float(np.average(counts, weights=density))
+
+        spend = p * (v + x * z) / (p * x + q - 1)
+        discounted = sum((expected(m) - expected(m - 1)) / 1.01**m for m in range(1, 13))
+        assert alive == pytest.approx(living, rel=1e-9)
+        assert orders == pytest.approx(living * expected(12), rel=1e-6)
+        assert value == pytest.approx(living * discounted * spend, rel=1e-6)
+
+
 def test_the_chance_to_leave_was_about_three_times_as_high_at_the_cut() -> None:
     report = found("value").report
     now, cut = (
@@ -200,7 +223,8 @@ def test_a_shop_whose_customers_never_leave_is_unreliable_as_the_document_says()
 
 # ----------------------------------------------------------------------------- words
 
-CODE = " ".join(re.findall(r"`([^`\n]+)`", DOCUMENT) + re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL))
+PROSE = re.sub(r"```.*?```", "", DOCUMENT, flags=re.DOTALL)
+CODE = " ".join(re.findall(r"`([^`\n]+)`", PROSE) + re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL))
 WORDS = set(re.findall(r"[\w.<>]+", CODE)) | set(re.findall(r"\w+", CODE))
 
 

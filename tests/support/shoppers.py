@@ -39,12 +39,12 @@ def fill(
     """
     service.follows_stream = False
     random = np.random.default_rng(seed)
-    people = ["customerId,country,age,accountClosed,interests"]
+    people = ["customerId,country,age,accountClosed"]
     lines = ["orderId,customerId,orderedAt,amount"]
     for number in range(first, first + customers):
         name, spend = f"s{number:03d}", float(random.gamma(6, 10))
         closed, age = random.random() < 0.3, "" if number % 9 == 0 else str(random.integers(18, 80))
-        people.append(f"{name},{('DE', 'FR', 'US')[random.integers(3)]},{age},{str(closed).lower()},")
+        people.append(f"{name},{('DE', 'FR', 'US')[random.integers(3)]},{age},{str(closed).lower()}")
         if number % 4 == 0:
             continue
         rate, leaving = random.gamma(0.9, 1 / 5), random.beta(0.9, 2.5)

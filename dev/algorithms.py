@@ -1,14 +1,16 @@
 """The figures of docs/algorithms.md: the document's requests, fitted on the generated shop in this process.
 
-`python -m dev.algorithms` prints what each request finds, as `GET /models/{modelId}` shows it. The shop's files are
-read in the plainest way; that imports and partitions give the same is tested elsewhere.
+`python -m dev.algorithms` prints what each request finds, as `GET /models/{modelId}` shows it; `--write` puts the
+figures into the document's tables. The shop's files are read in the plainest way; that imports find the same customers
+is tested elsewhere.
 """
 
+import argparse
 import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
+
+sys.path.append(str(Path(__file__).parents[1] / "layers" / "segmentation"))
 
 from dev import shop
 from segmentation import fit_parameters, recipes
@@ -37,10 +41,14 @@ from segmentation.engine.frame import (
     NumberColumn,
     StringColumn,
 )
+from segmentation.engine.lifetime.bgnbd import expected_orders, probability_alive
 from segmentation.engine.lifetime.purchases import of_orders
+from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
 from segmentation.engine.modelling import churn, cluster, lifetime, rfm
 from segmentation.engine.modelling.groups import FoundGroup
 from segmentation.engine.modelling.kinds import Fitted
+from segmentation.engine.modelling.lifetime import LifetimeModel
+from segmentation.engine.modelling.rfm import RfmModel
 from segmentation.models.models import (
     ChurnParameters,
     ClusterParameters,
@@ -203,15 +211,112 @@ def _texts(values: pa.Array) -> StringColumn:
     return StringColumn(codes, tuple(coded.dictionary.to_pylist()))
 
 
+# ---------------------------------------------------------------------- the document
+
+
+def at(report: Json, path: str) -> Any:
+    """What a report has at a path such as `quality.sizes.0`."""
+    value: Any = report
+    for part in path.split("."):
+        value = value[int(part)] if part.isdigit() else value[part]
+    return value
+
+
+def worth(model: LifetimeModel, x: float, recency: float, age: float, mean_value: float) -> list[float | None]:
+    """P(alive), expected orders, value, and days to the next order, None if none is likely, of one history in weeks."""
+    if model.gamma_gamma is None:
+        raise ValueError("the model knows no values")
+    frequency, last, now, mean = (np.array([figure]) for figure in (x, recency, age, mean_value))
+    history = frequency, last, now
+    days = np.ceil(next_order(model.bgnbd, *history) * lifetime.DAYS_PER_WEEK)
+    figures = (
+        probability_alive(model.bgnbd, *history),
+        expected_orders(model.bgnbd, model.months * WEEKS_PER_MONTH, *history),
+        clv(model.bgnbd, model.gamma_gamma, *history, mean, months=model.months),
+        days,
+    )
+    return [None if np.isnan(figure[0]) else float(figure[0]) for figure in figures]
+
+
+def filled(document: str, frame: Frame, found: Mapping[str, Found]) -> str:
+    """The document with the figures of these models in its tables; nothing else changes."""
+    segments = iter(requests(document)[0])
+    lines, model, header = [], "", [""]
+    for line in document.splitlines():
+        model = next(iter(re.findall(r'^\{"modelId": "([\w-]+)"', line)), model)
+        if line.startswith(MEMBERS):
+            line = f"{MEMBERS}{np.count_nonzero(members(frame, next(segments)['criteria']))}"
+        elif not line.startswith("|"):
+            header = []
+        elif not header:
+            header = cells_of(line)
+        elif not re.fullmatch(r"[|-]+", line):
+            named = cells_of(line)[0].strip("`") if header[0] == "model" else model
+            line = re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(_filled(header, cells_of(line), named, found))} |")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+MEMBERS = "Members in the demo shop: "
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of a line of a table as they are written."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def _filled(header: list[str], cells: list[str], model: str, found: Mapping[str, Found]) -> list[str]:
+    if "demo shop" in header:
+        path = re.findall(r"`([\w.]+)`", cells[header.index("field")])[0]
+        cells[header.index("demo shop")] = _shown(at(found[model].report, path))
+    elif header[:4] == ["group", "name", "customers", "share"]:
+        total = sum(group.size for group in found[model].groups)
+        group = next(group for group in found[model].groups if cells[0] == f"`{group.group_id}`")
+        cells[1:4] = [group.name, str(group.size), f"{group.size / total:.1%}"]
+    elif header[:2] == ["recency", "frequency 1"]:
+        cells[1:] = _cells_of_grid(found[model], int(cells[0]))
+    elif header[:3] == ["x", "t_x", "T"]:
+        value = found[model].model
+        if isinstance(value, LifetimeModel):
+            x, recency, age, mean = (float(cell or "nan") for cell in cells[:4])
+            cells[4:] = [_shown(figure) for figure in worth(value, x, recency, age, mean)]
+    return cells
+
+
+def _cells_of_grid(found: Found, recency: int) -> Iterator[str]:
+    if isinstance(found.model, RfmModel):
+        grid = found.model.grid
+        for frequency, count in enumerate(found.report["cells"][recency - 1], start=1):
+            yield f"{grid.groups[grid.cells[recency, frequency]].name} {count}"
+
+
+def _shown(value: Any) -> str:
+    """A value as a cell of a table: numbers to about four digits, texts as JSON, lists without their brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) if any(item is not None for item in value) else "null"
+    if not isinstance(value, float):
+        return json.dumps(value, ensure_ascii=False).replace("|", "\\|")
+    if value == round(value):
+        return f"{value:.0f}"
+    size = abs(value)
+    digits = next((digits for least, digits in ((1000, 0), (100, 1), (10, 2), (0.01, 3)) if size >= least), 5)
+    return f"{value:.{digits}f}"
+
+
 def main() -> None:
-    segments, models = requests(DOCUMENT.read_text(encoding="utf-8"))
-    frame = generated()
-    for segment in segments:
-        print(f"{segment['segmentId']}: {np.count_nonzero(members(frame, segment['criteria']))} customers")
+    parser = argparse.ArgumentParser(description="Fit the models of docs/algorithms.md on the demo shop.")
+    parser.add_argument("--write", action="store_true", help="put the figures into the document")
+    write = parser.parse_args().write
+    document = DOCUMENT.read_text(encoding="utf-8")
+    segments, models = requests(document)
     criteria = {segment["segmentId"]: segment["criteria"] for segment in segments}
-    for request in models:
-        found = fitted(frame, request, criteria)
-        json.dump({"groups": presented(found.groups), "report": found.report}, sys.stdout, indent=1)
+    frame = generated()
+    found = {request["modelId"]: fitted(frame, request, criteria) for request in models}
+    if write:
+        DOCUMENT.write_text(filled(document, frame, found), encoding="utf-8")
+        return
+    for name, model in found.items():
+        json.dump({"modelId": name, "groups": presented(model.groups), "report": model.report}, sys.stdout, indent=1)
         print()
 
 

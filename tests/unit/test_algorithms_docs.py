@@ -14,13 +14,12 @@ import pytest
 from pydantic import BaseModel
 
 from dev import algorithms
-from dev.algorithms import Found, Json
+from dev.algorithms import Found, at, worth
 from segmentation.engine.catalogue import SCORES
 from segmentation.engine.clustering import quality
 from segmentation.engine.frame import Floats, Frame
 from segmentation.engine.lifetime import bgnbd
-from segmentation.engine.lifetime.bgnbd import expected_orders, probability_alive
-from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
+from segmentation.engine.lifetime.value import WEEKS_PER_MONTH
 from segmentation.engine.modelling.churn import ChurnReport
 from segmentation.engine.modelling.cluster import ClusterReport
 from segmentation.engine.modelling.kinds import FITTED
@@ -92,13 +91,6 @@ def found(model: str) -> Found:
     return algorithms.fitted(frame(), request, CRITERIA)
 
 
-def at(report: Json, path: str) -> Any:
-    value: Any = report
-    for part in path.split("."):
-        value = value[int(part)] if part.isdigit() else value[part]
-    return value
-
-
 def assert_shown(shown: str, value: Any) -> None:
     """The cell has the value, or the items of a list; numbers are right to one unit of their last digit."""
     wanted = value if isinstance(value, list) else [value]
@@ -118,6 +110,15 @@ def assert_shown(shown: str, value: Any) -> None:
 @pytest.mark.parametrize("figure", FIGURES, ids=str)
 def test_a_figure_of_a_report_is_what_the_fit_finds(figure: Figure) -> None:
     assert_shown(figure.shown, at(found(figure.model).report, figure.path))
+
+
+def test_writing_the_figures_into_the_document_changes_figures_only() -> None:
+    models = {request["modelId"]: found(request["modelId"]) for request in MODELS}
+    spoilt = DOCUMENT.replace("| 3844 |", "| 3 |").replace("| Champions 434 |", "| Loyal 1 |")
+    assert spoilt != DOCUMENT
+    assert algorithms.filled(spoilt, frame(), models) == algorithms.filled(DOCUMENT, frame(), models)
+    kept = [line for line in DOCUMENT.splitlines() if not line.startswith("|")]
+    assert [line for line in algorithms.filled(spoilt, frame(), models).splitlines() if line[:1] != "|"] == kept
 
 
 def test_groups_have_the_names_and_sizes_that_the_document_shows() -> None:
@@ -152,16 +153,9 @@ def histories(rows: list[list[str]]) -> Iterator[list[float | None]]:
     """P(alive), expected orders, value and days to the next order of the histories in the rows."""
     model = found("value").model
     assert isinstance(model, LifetimeModel)
-    assert model.gamma_gamma is not None
     for row in rows:
-        x, recency, age, mean = (np.array([float(cell or "nan")]) for cell in row[:4])
-        days = np.ceil(next_order(model.bgnbd, x, recency, age) * 7)[0]
-        yield [
-            float(probability_alive(model.bgnbd, x, recency, age)[0]),
-            float(expected_orders(model.bgnbd, model.months * WEEKS_PER_MONTH, x, recency, age)[0]),
-            float(clv(model.bgnbd, model.gamma_gamma, x, recency, age, mean, months=model.months)[0]),
-            None if np.isnan(days) else float(days),
-        ]
+        x, recency, age, mean = (float(cell or "nan") for cell in row[:4])
+        yield worth(model, x, recency, age, mean)
 
 
 def test_histories_are_worth_what_the_document_says() -> None:

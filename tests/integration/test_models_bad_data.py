@@ -136,6 +136,8 @@ def test_a_model_whose_feature_is_gone_pauses_its_rules_and_says_why(service: Se
     members = ids(service, "cluster-c1")
     assert members
     assert shoppers.get(service, "cluster").pausedReason is None
+    with pytest.raises(Conflict, match="its 3 segments and its scores, used by cluster, would go"):
+        modelling.delete(service.store, "lifetime", False, service.now)
     modelling.delete(service.store, "lifetime", True, service.now)
     service.settle()
     runs.begin(service.store, service.now)

@@ -79,11 +79,11 @@ def test_partitions_without_customers_bring_nothing_and_hinder_nobody() -> None:
 
 
 def test_customers_without_any_feature_have_no_cluster_and_no_risk(service: Service) -> None:
-    shoppers.fill(service, 40)
+    shoppers.fill(service, 100)
     put(service, "bare", likesHats=True)
     model = shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["age", "country"]})
     assert model.report is not None
-    assert (model.report["customers"], model.report["withoutFeatures"]) == (40, 1)
+    assert (model.report["customers"], model.report["withoutFeatures"]) == (100, 1)
     shoppers.publish(service, "cluster")
     shoppers.create(service, "churn", {**shoppers.CHURN, "features": ["age", "country"]})
     shoppers.publish(service, "churn")

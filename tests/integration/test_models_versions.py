@@ -113,7 +113,7 @@ def test_the_schedule_refits_the_models_that_ask_for_it(service: Service) -> Non
 
 def test_a_published_model_is_deleted_by_force_only_and_takes_segments_and_scores_along(shop: Service) -> None:
     shoppers.segment(shop, "first", ON_CLUSTER)
-    with pytest.raises(Conflict, match=r"its 3 segments and its scores, which first use, would go .* force=true"):
+    with pytest.raises(Conflict, match=r"its 3 segments and its scores, used by first, would go .* force=true"):
         modelling.delete(shop.store, "cluster", False, shop.now)
     assert ids(shop, "cluster-c1")
     gone = modelling.delete(shop.store, "cluster", True, shop.now)

@@ -156,8 +156,9 @@ def delete(store: Store, model_id: str, force: bool, at: datetime) -> DeletedMod
         if segment.segmentId not in own and lost & (references(segment.criteria) | attributes_in(segment.criteria))
     ]
     if model.publishedVersion is not None and not force:
-        named = ", ".join(sorted(user.segmentId for user in users))
-        used = f", which {named} use," if users else ""
+        readers = [m.modelId for m in models.everything(store.table) if lost.intersection(recipes.scored_from(m))]
+        named = ", ".join(sorted([*(user.segmentId for user in users), *readers]))
+        used = f", used by {named}," if named else ""
         raise Conflict(
             f"version {model.publishedVersion} of the model {model_id!r} is published: its {len(own)} segments and its "
             f"scores{used} would go with it; delete with force=true"

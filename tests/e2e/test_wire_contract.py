@@ -35,7 +35,10 @@ KNOWN = {
     "now": "2026-01-01T00:00:00Z",
     "timeZone": "Europe/Berlin",
     "version": 1,
+    "refitModels": ["contract"],
+    "names": {},
 }
+MODEL = {"modelName": "Contract", "kind": "cluster", "features": ["contractScore"], "parameters": {"k": 2}}
 LEFT_OUT = ("nextToken", "If-Match", "Idempotency-Key")
 NUMBERS = itertools.count(1)
 anything = schemathesis.openapi.from_dict(DOCUMENT)
@@ -58,9 +61,13 @@ def bounded(examples: int) -> settings:
 
 @pytest.fixture(scope="module")
 def things(stack: Deployed) -> str:
-    """A customer, a segment and a job that requests can hit; returns the job's id."""
-    stack.call("PUT", "/customers/contract-1", {"attributes": {"contractTown": "Gera"}})
+    """Customers, a segment, a model and a job that requests can hit; returns the job's id."""
+    for number in (1, 2, 3):
+        attributes = {"contractTown": "Gera", "contractScore": number}
+        stack.call("PUT", f"/customers/contract-{number}", {"attributes": attributes})
     (made,) = stack.created({"segmentName": "Contract", "segmentId": "contract", "criteria": RULE})
+    stack.succeeded(stack.call("POST", "/models", {**MODEL, "modelId": "contract"}, 202)["jobId"])
+    assert stack.get("/models/contract")["status"] == "fitted"
     return str(made["jobId"])
 
 
@@ -78,14 +85,17 @@ def test_an_answer_about_things_that_exist_is_one_that_the_document_describes(
     case: schemathesis.Case, stack: Deployed, things: str
 ) -> None:
     operation = case.operation.definition.raw["operationId"]
-    names = {"segmentId": "contract", "customerId": "contract-1", "jobId": things}
-    if operation in ("delete_segment", "delete_customer"):
+    names = {"segmentId": "contract", "customerId": "contract-1", "modelId": "contract", "jobId": things}
+    if operation in ("delete_segment", "delete_customer", "delete_model"):
         names = _doomed(stack)
     case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
-    case.query = {name: KNOWN.get(name, value) for name, value in (case.query or {}).items() if name not in LEFT_OUT}
+    known = {**KNOWN, "kind": "cluster"} if operation == "list_models" else KNOWN
+    case.query = {name: known.get(name, value) for name, value in (case.query or {}).items() if name not in LEFT_OUT}
     for name in LEFT_OUT:
         case.headers.pop(name, None)
-    if isinstance(case.body, dict):
+    if operation == "create_model":
+        case.body = MODEL
+    elif isinstance(case.body, dict):
         # A new segment has an id of its own; all others ask for one that exists.
         known = KNOWN if operation == "create_segment" else {**KNOWN, "segmentId": "contract"}
         case.body = {name: known.get(name, value) for name, value in case.body.items()}
@@ -110,11 +120,12 @@ def test_every_job_that_was_started_ends(stack: Deployed) -> None:
 
 
 def _doomed(stack: Deployed) -> dict[str, str]:
-    """A segment and a customer that nobody will miss."""
+    """A segment, a model and a customer that nobody will miss."""
     name = f"contract-doomed-{next(NUMBERS)}"
     stack.call("PUT", f"/customers/{name}", {"attributes": {}})
     stack.call("POST", "/segments", {"segmentName": name, "segmentId": name, "kind": "manual"}, 201)
-    return {"segmentId": name, "customerId": name}
+    stack.call("POST", "/models", {**MODEL, "modelId": name}, 202)
+    return {"segmentId": name, "customerId": name, "modelId": name}
 
 
 def _send(case: schemathesis.Case, stack: Deployed) -> None:

@@ -50,7 +50,7 @@ def test_a_refit_is_published_by_itself_and_keeps_the_names_of_its_clusters(shop
     assert sum(map(len, after.values())) == 70
     assert segments.get(shop.store, "cluster-c1", shop.now).segmentName == "Regulars"
     found = job_reads.get(shop.store, job.jobId)
-    assert (found.kind, found.status) == ("run", "succeeded")
+    assert (found.kind, found.status, found.counts["customers"]) == ("run", "succeeded", 70)
     assert found.details["models"] == {"cluster": {"version": 2, "status": "fitted", "reason": None}}
 
 

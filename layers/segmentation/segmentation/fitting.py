@@ -61,7 +61,9 @@ def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, i
             # It concerns this model alone: the step that fits it says so.
             continue
         counts["customers"] += _measure(store, job, model, population, partition)
-    jobs.record_part(store.table, job_id, MEASURE, partition, counts, int(at.timestamp()) + jobs.KEEP_SECONDS)
+    # A run counts its customers when it evaluates them.
+    recorded = counts if job["kind"] == "model" else {}
+    jobs.record_part(store.table, job_id, MEASURE, partition, recorded, int(at.timestamp()) + jobs.KEEP_SECONDS)
     return counts
 
 

@@ -213,6 +213,14 @@ def test_the_strongest_traits_come_first_and_no_more_than_asked() -> None:
     assert [trait.attribute for trait in first.traits] == ["a5", "a4", "a3"]
 
 
+def test_names_are_made_of_the_features_that_clusters_were_found_by() -> None:
+    random = np.random.default_rng(3)
+    columns = {f"a{n}": NumberColumn(HALVES * n + random.normal(size=100)) for n in (2, 5, 3, 4)}
+    low, high = describe(columns, HALVES, 2, top=2, named_by={"a2"})
+    assert [trait.attribute for trait in high.traits] == ["a5", "a4"]
+    assert (low.name, high.name) == ("Low a2, low a5", "High a2, high a5")
+
+
 def test_profiles_are_values_that_a_model_can_carry() -> None:
     for profile in described(text(["DE"] * 40 + ["FR"] * 60)):
         assert from_document(Profile, to_document(profile)) == profile

@@ -3,7 +3,7 @@
 It must not know how the clusters were found: any attribute may describe them, also one that they were not made of.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +29,13 @@ class Profile:
     traits: tuple[Trait, ...]
 
 
-def describe(columns: Mapping[str, Column], labels: Codes, k: int, *, top: int = 5) -> tuple[Profile, ...]:
+def describe(
+    columns: Mapping[str, Column], labels: Codes, k: int, *, top: int = 5, named_by: Collection[str] = ()
+) -> tuple[Profile, ...]:
     """Profiles of the clusters 0 to k - 1 of `labels` (n,), each with at most `top` traits, one per attribute.
 
+    Names are made of the attributes `named_by` first, the features that the clusters were found by, and of others only
+    where these do not tell clusters apart.
     Everyone is whoever is in a cluster (label >= 0). Numbers, booleans and dates are compared by means, texts and lists
     by the share of each of their 1,000 most frequent values; geographic points by nothing. A trait needs 10 customers
     of the cluster with a value (of a text: with this value, and 5% of the cluster's holders), a strength of 0.2 and
@@ -45,8 +49,11 @@ def describe(columns: Mapping[str, Column], labels: Codes, k: int, *, top: int =
     for attribute, column in columns.items():
         for cluster, trait in traits_of(attribute, column, labels, k):
             found[cluster].append(trait)
-    traits = [tuple(sorted(each, key=lambda trait: (-trait.strength, trait.attribute))[:top]) for each in found]
-    names = distinct_names(traits, redundant(columns, {trait.attribute for each in traits for trait in each}))
+    ranked = [sorted(each, key=lambda trait: (-trait.strength, trait.attribute)) for each in found]
+    traits = [tuple(each[:top]) for each in ranked]
+    first = [[trait for trait in each if trait.attribute in named_by] for each in ranked]
+    naming = [tuple(dict.fromkeys([*own, *shown])) for own, shown in zip(first, traits, strict=True)]
+    names = distinct_names(naming, redundant(columns, {trait.attribute for each in naming for trait in each}))
     share = sizes / max(int(sizes.sum()), 1)
     return tuple(Profile(names[n], int(sizes[n]), float(share[n]), traits[n]) for n in range(k))
 

@@ -50,15 +50,15 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class BackTest:
-    """How the model did between the days `cut_day` and `end_day` (since 1970), that is over `horizon` units.
+    """How the model did between the UTC days `cut_day` and `end_day`, that is over `horizon` units.
 
     `customers` are those who first bought before or on the cut; `actual` are their purchase days after it. `skill` is
     the share of the naive forecast's mean squared error that the model avoids: 1 is a perfect forecast, 0 or less
     means that it does not help. `sentence` says the result in words.
     """
 
-    cut_day: int
-    end_day: int
+    cut_day: str
+    end_day: str
     unit_days: float
     horizon: float
     customers: int
@@ -99,8 +99,8 @@ def backtest(purchases: Purchases, cut_day: int, end_day: int, unit_days: float 
     skill = 1 - (ours.squared_error / naive.squared_error) ** 2 if naive.squared_error else float("nan")
     total = float(actual.sum())
     return BackTest(
-        cut_day=cut_day,
-        end_day=end_day,
+        cut_day=_date(cut_day),
+        end_day=_date(end_day),
         unit_days=unit_days,
         horizon=horizon,
         customers=len(actual),

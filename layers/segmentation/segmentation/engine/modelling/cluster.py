@@ -106,7 +106,8 @@ def fit(
         ids = tuple(f"c{label + 1}" for label in range(k))
     found = measure(points, labels, _means(points, labels, k), seed=parameters.seed)
     steady = _stability(points, k, parameters)
-    profiles = describe(known.columns, labels, k, top=MAX_TRAITS)
+    asked_for = {feature.name for feature in features}
+    profiles = describe(known.columns, labels, k, top=MAX_TRAITS, named_by=asked_for)
     report = ClusterReport(
         preparation=in_words(point_model),
         dropped=point_model.selection.dropped,

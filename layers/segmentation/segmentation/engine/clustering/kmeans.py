@@ -20,9 +20,9 @@ _BLOCK = 8_192
 class KMeans:
     """Fitted clusters, largest first: `centres` (k, d), the sum of squared distances to them, rows of each.
 
-    `iterations` are those of the run that won, on all rows; `restarts` of them competed. `converged`: every centre is
-    the mean of its rows to the last bit. Otherwise an iteration would still move them, by less than 1% of the spread of
-    the data.
+    `iterations` are those of the run that won, on all rows; `restarts` of them competed. `converged`: no row would
+    change its cluster if the iterations went on, so every centre is the mean of its rows. Otherwise the last iteration
+    moved all centres together by less than 1% of the spread, and the inertia is rounded to about seven digits.
     """
 
     centres: Floats

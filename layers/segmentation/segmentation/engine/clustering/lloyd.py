@@ -14,13 +14,13 @@ from segmentation.engine.frame import Codes, Floats, Rows
 
 MOST_ITERATIONS = 300
 _BLOCK = 8_192
-_PRODUCT = 6
+_PRODUCT = 16
 """Up to so many clusters a product is faster than counting."""
 _FEW = 2_000
 """So few rows are looked at together: choosing among them would cost more."""
 _SHARE = 0.25
 """Of the rows of a level at most so many go to the next."""
-_SHORTEST, _LONGEST = 3.0, 16.0
+_SHORTEST, _LONGEST = 3.0, 8.0
 """A level is opened if it lasts for so many steps of the present length, and is made to last for so many at most."""
 
 
@@ -71,11 +71,21 @@ class _Totals:
             chunk = slice(start, start + _BLOCK)
             codes = labels[chunk].astype(np.intp)
             self.counts += sign * np.bincount(codes, minlength=k)
-            if k <= _PRODUCT:
-                self.sums += sign * (points[chunk].T @ (self.numbers == labels[chunk]).T.astype(np.float64))
-                continue
             for total, values in zip(self.sums, points[chunk].T, strict=True):
                 total += sign * np.bincount(codes, weights=values, minlength=k)
+
+    def add_placed(self, placed: Singles, labels: Codes, shift: Floats) -> None:
+        """The same from a chunk in float32 that is in cache: the error of a mean is about 1e-8 of the spread."""
+        if len(self.counts) <= _PRODUCT:
+            part = placed @ (self.numbers == labels).astype(np.float32).T
+            counts = part[-1].astype(np.int64)
+            sums = part[:-1].astype(np.float64)
+        else:
+            codes = labels.astype(np.intp)
+            counts = np.bincount(codes, minlength=len(self.counts))
+            sums = np.stack([np.bincount(codes, weights=row, minlength=len(self.counts)) for row in placed[:-1]])
+        self.counts += counts
+        self.sums += sums + shift * counts
 
     def means(self) -> Floats:
         return np.ascontiguousarray((self.sums / self.counts).T)
@@ -85,11 +95,16 @@ def iterate(points: Floats, centres: Floats, still: float = 0.0, most: int = MOS
     """Moves `centres` (k, d) to the means of their rows until no row of `points` (n, d) changes its cluster.
 
     Earlier only if the root of the sum of the squared movements of all centres is at most `still`, or after `most`
-    iterations. A cluster that loses all its rows gets the row that is farthest from its centre, so none ends empty; it
-    takes at least k distinct rows. Memory: 24 bytes a row, and a third of the points.
+    iterations; with `still`, the first sums are taken in float32. A cluster that loses all its rows gets the row that
+    is farthest from its centre, so none ends empty; it takes at least k distinct rows. Memory: 24 bytes a row, and a
+    third of the points.
     """
     totals = _Totals(len(centres), points.shape[1])
-    found = nearest(points, centres, totals.add)
+    if still > 0:
+        found = nearest(points, centres, totals.add_placed)
+    else:
+        found = nearest(points, centres)
+        totals.add(points, found.labels)
     levels = [_Level(points, found.labels, np.empty(0, dtype=np.intp), found.margins, centres)]
     iterations, converged = 0, False
     while iterations < most or not totals.counts.all():
@@ -101,13 +116,14 @@ def iterate(points: Floats, centres: Floats, still: float = 0.0, most: int = MOS
         converged = np.array_equal(before, centres)
         if converged:
             break
-        _descend(levels, _reach(centres, before))
+        settled = still > 0 and bool(((centres - before) ** 2).sum() <= still**2)
+        _descend(levels, _reach(centres, before), 1.0 if settled else _LONGEST)
         for depth, level in enumerate(levels[:-1]):
             if _reach(centres, level.reference) > level.room:
                 _climb(levels, depth)
                 break
         _look(levels[-1], centres, totals)
-        if still > 0 and ((centres - before) ** 2).sum() <= still**2 and totals.counts.all():
+        if settled and totals.counts.all():
             break
     near = np.flatnonzero(levels[-1].margins == 0)
     for level in reversed(levels[1:]):
@@ -129,15 +145,15 @@ def _look(level: _Level, centres: Floats, totals: _Totals) -> None:
     level.margins, level.reference = found.margins, centres
 
 
-def _descend(levels: list[_Level], step: float) -> None:
+def _descend(levels: list[_Level], step: float, longest: float) -> None:
     """Opens a level with those rows of the last that the next steps could win over, if they are few."""
     level = levels[-1]
     size = len(level.points)
     if size <= _FEW or len(level.margins) == 0:
         return
     sample = level.margins[:: size // _FEW]
-    room = min(float(np.quantile(sample, _SHARE)), _LONGEST * step)
-    if room < _SHORTEST * step:
+    room = min(float(np.quantile(sample, _SHARE)), longest * step)
+    if room < min(_SHORTEST, longest) * step:
         return
     rows = np.flatnonzero(level.margins <= np.float32(room * 1.0001))
     level.room = room

@@ -14,7 +14,8 @@ from segmentation.engine.frame import Codes, Floats, Rows
 from segmentation.errors import FieldError, InvalidInput
 
 Singles = NDArray[np.float32]
-Seen = Callable[[Floats, Codes], None]
+Seen = Callable[[Singles, Codes, Floats], None]
+"""Told of a chunk while it is in cache: its rows as columns about a shift, with ones below; their labels; the shift."""
 
 _PRODUCT = 800_000
 """Multiplications of one product at most: what it reads and writes stays in cache."""
@@ -40,8 +41,7 @@ class Nearest:
 def nearest(points: Floats, centres: Floats, seen: Seen | None = None) -> Nearest:
     """Nearest centre and margin of every row of `points` (n, d); `centres` (k, d), k at least 1.
 
-    `seen` is told of every chunk while it is in cache: its points and labels. Raises InvalidInput for a row whose
-    squared distances are not finite numbers. Memory: the result and 4 MB.
+    Raises InvalidInput for a row whose squared distances are not finite numbers. Memory: the result and 4 MB.
     """
     count, k = len(points), len(centres)
     result = Nearest(np.empty(count, dtype=np.int32), np.empty(count, dtype=np.float32))
@@ -55,7 +55,7 @@ def nearest(points: Floats, centres: Floats, seen: Seen | None = None) -> Neares
                 margins[near] = 0
                 labels[near] = _decided(part, near, centres, start)
             if seen is not None:
-                seen(part, labels)
+                seen(scores.points[:, : len(part)], labels, scores.shift)
     return result
 
 
@@ -92,6 +92,10 @@ class _Scores:
         self.k, columns = centres.shape
         self.rows = max(1, min(count, _MOST_ROWS, max(64, _PRODUCT // (self.k * (columns + 1)))))
         self.shift = centres.mean(axis=0)[:, None]
+        # Standardised columns are about zero already.
+        self.about_zero = bool(np.abs(self.shift).max() <= np.abs(centres - self.shift.T).max())
+        if self.about_zero:
+            self.shift[:] = 0
         moved = centres - self.shift.T
         halves = np.einsum("ij,ij->i", moved, moved) / 2
         with np.errstate(over="ignore"):
@@ -108,7 +112,10 @@ class _Scores:
     def place(self, points: Floats) -> Singles:
         """The chunk about the shift, as columns, with ones below for the weights' last column."""
         placed = self.points[:, : len(points)]
-        np.subtract(points.T, self.shift, out=placed[:-1], casting="same_kind")
+        if self.about_zero:
+            placed[:-1] = points.T
+        else:
+            np.subtract(points.T, self.shift, out=placed[:-1], casting="same_kind")
         return placed
 
     def measure(self, placed: Singles, best: Singles, second: Singles, margins: Singles) -> Rows:

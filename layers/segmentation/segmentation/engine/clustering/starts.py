@@ -16,11 +16,11 @@ _DRAWN_FROM = 4_096
 """Rows that k-means++ draws from, or 8 for each centre."""
 _GREEDY = 64
 """Up to so many centres k-means++ tries several rows for each and keeps the best."""
-_SOME_ITERATIONS = 60
+_SOME_ITERATIONS = 100
 """On a sample; the next one moves the centres anyway."""
 _STRICT = 100_000
 """Up to so many rows, iterations end only when no row changes its cluster."""
-_STILL, _STILL_SAMPLE = 0.01, 0.003
+_STILL, _STILL_SAMPLE = 0.01, 0.005
 """Beyond, and on samples, also when all centres together move by less than this part of the spread of the data. The
 first is scikit-learn's `tol` of 1e-4, which is a square."""
 
@@ -63,7 +63,7 @@ def inertia_of(points: Floats, partition: Partition, total: float | None = None)
     if total is not None:
         own = partition.sizes @ (partition.centres**2).sum(axis=1) - 2 * (partition.centres * partition.sums).sum()
         # The difference of large numbers has lost its digits where it is small against them.
-        if total + own > 1e-5 * total:
+        if total + own > 0.01 * total:
             return float(total + own)
     result = 0.0
     for start in range(0, len(points), _DRAWN_FROM):
@@ -81,10 +81,12 @@ def _sizes(count: int, k: int) -> list[int]:
 
 
 def _sample(points: Floats, size: int, random: np.random.Generator) -> Floats:
-    """Drawn rows in ascending order, which is what makes reading them cheap; few occur twice. All, if all are asked."""
-    if size == len(points):
+    """One drawn row of every stretch of equal length: reading them in order is what makes a sample cheap."""
+    if len(points) < 2 * max(size, 1):
         return points
-    return points[np.sort(random.integers(0, len(points), size))]
+    stretch = len(points) // size
+    first = np.arange(0, len(points) - stretch + 1, stretch)
+    return points[first + random.integers(0, stretch, len(first))]
 
 
 def _iterated(points: Floats, sample: Floats, centres: Floats) -> Partition:
@@ -116,7 +118,7 @@ def _plus_plus(points: Floats, k: int, random: np.random.Generator) -> Floats:
     rows the one that leaves the least distance is taken. Fewer if the rest equal the ones taken."""
     tries = 2 + int(np.log(k)) if k <= _GREEDY else 1
     taken = [int(random.integers(len(points)))]
-    left = squares(points, points[taken])[:, 0]
+    left = squares(points[taken], points)[0]
     while len(taken) < k:
         total = np.cumsum(left)
         if not total[-1] > 0:
@@ -124,8 +126,8 @@ def _plus_plus(points: Floats, k: int, random: np.random.Generator) -> Floats:
         drawn = np.searchsorted(total, random.random(tries) * total[-1], side="right")
         # Rounding can draw a row past the last one with a distance.
         drawn = np.minimum(drawn, np.flatnonzero(left)[-1])
-        remaining = np.minimum(squares(points, points[drawn]), left[:, None])
-        winner = int(remaining.sum(axis=0).argmin())
-        left = np.ascontiguousarray(remaining[:, winner])
+        remaining = np.minimum(squares(points[drawn], points), left)
+        winner = int(remaining.sum(axis=1).argmin())
+        left = remaining[winner]
         taken.append(int(drawn[winner]))
     return points[taken]

@@ -257,6 +257,14 @@ def test_clusters_that_share_two_traits_take_a_third() -> None:
     assert names == ("High spent, high orders, high age", "High spent, high orders, low age", "High age")
 
 
+def test_the_same_words_in_another_order_are_the_same_name() -> None:
+    one, other = trait("age"), trait("income")
+    assert distinct_names([(one, other, trait("city", "low")), (other, one)]) == (
+        "High age, high income, low city",
+        "High income, high age",
+    )
+
+
 def test_clusters_that_cannot_be_told_apart_are_numbered() -> None:
     alike = (trait("spent"), trait("orders"))
     assert distinct_names([alike, alike, (trait("city", "x (2)"),), alike]) == (

@@ -112,13 +112,15 @@ def _normalised(values: Floats) -> Floats:
 def distinct_names(traits: Sequence[tuple[Trait, ...]], alike: Pairs = frozenset()) -> tuple[str, ...]:
     """A name for each cluster, of the two strongest traits that say different things, "Like everyone" without any.
 
-    Clusters that share a name take a third trait, and so on; those that cannot be told apart are numbered.
+    Clusters that share a name, in whatever order of its parts, take a third trait, and so on; those that cannot be told
+    apart are numbered.
     """
     told = [_telling(each, alike) for each in traits]
-    names = [_name(each[:_PARTS]) for each in told]
+    chosen = [each[:_PARTS] for each in told]
     for parts in range(_PARTS + 1, max(map(len, told), default=0) + 1):
-        shared = {name for name in names if names.count(name) > 1}
-        names = [_name(each[:parts]) if name in shared else name for name, each in zip(names, told, strict=True)]
+        said = [frozenset(map(_words, each)) for each in chosen]
+        chosen = [told[n][:parts] if said.count(said[n]) > 1 else each for n, each in enumerate(chosen)]
+    names = [_name(each) for each in chosen]
     taken: list[str] = []
     for name in names:
         number, own = 1, name

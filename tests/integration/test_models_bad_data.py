@@ -27,7 +27,7 @@ def orders(service: Service, lines: list[Line]) -> Service:
 
 
 def test_a_shop_without_customers_gives_no_model_and_no_error(service: Service) -> None:
-    for kind in ("rfm", "lifetime"):
+    for kind in ("rfm", "lifetime", "cluster"):
         model = shoppers.create(service, kind, shoppers.KINDS[kind])
         assert (model.status, model.statusReason) == ("insufficient_data", "the population has no customers")
 

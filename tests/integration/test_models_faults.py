@@ -9,6 +9,7 @@ import pytest
 from segmentation import customers, fitting, job_reads, modelling, partitions, runs, segments
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.jobs import StartRun
+from segmentation.models.models import PublishModel
 from segmentation.store import jobs, keys
 from support import shoppers
 from support.germans import ids
@@ -233,6 +234,17 @@ def test_a_reader_that_meets_a_model_in_its_deletion_is_told_to_try_again(shop: 
     shop.store.files.delete([keys.model_file("cluster", 1)])
     with pytest.raises(TooBusy, match="'cluster' was deleted a moment ago; try again"):
         customers.get(shop.store, "s001", shop.now)
+
+
+def test_an_evaluation_that_comes_twice_moves_nobody_a_second_time(shop: Service) -> None:
+    shoppers.create(shop, "cluster", shoppers.CLUSTER)
+    modelling.publish(shop.store, "cluster", PublishModel(), shop.now)
+    (job_id,) = [name for name in shop.workflows.started if name.startswith("run-")]
+    planned = plan(shop, job_id)
+    first = [shop.evaluate_partition(item) for item in planned["partitions"]]
+    again = [shop.evaluate_partition(item) for item in planned["partitions"]]
+    assert sum(counts["entered"] for counts in first) == 40
+    assert [(counts["entered"], counts["left"]) for counts in again] == [(0, 0)] * 3
 
 
 def test_a_population_that_was_deleted_fails_its_model_and_no_other_of_the_run(shop: Service) -> None:

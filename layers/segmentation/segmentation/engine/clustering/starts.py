@@ -5,7 +5,7 @@ It must not know what becomes of the result.
 
 import numpy as np
 
-from segmentation.engine.clustering.lloyd import Partition, iterate
+from segmentation.engine.clustering.lloyd import MOST_ITERATIONS, Partition, iterate
 from segmentation.engine.clustering.nearest import squares
 from segmentation.engine.frame import Floats
 from segmentation.errors import FieldError, InvalidInput
@@ -20,9 +20,9 @@ _SOME_ITERATIONS = 100
 """On a sample; the next one moves the centres anyway."""
 _STRICT = 100_000
 """Up to so many rows, iterations end only when no row changes its cluster."""
-_STILL, _STILL_SAMPLE = 0.01, 0.005
-"""Beyond, and on samples, also when all centres together move by less than this part of the spread of the data. The
-first is scikit-learn's `tol` of 1e-4, which is a square."""
+_STILL = 0.01
+"""Beyond, and on samples, also when all centres together move by less than this part of the spread of the data: the
+`tol` of scikit-learn, 1e-4, is its square."""
 
 
 def compete(points: Floats, k: int, restarts: int, random: np.random.Generator) -> Partition:
@@ -90,9 +90,8 @@ def _sample(points: Floats, size: int, random: np.random.Generator) -> Floats:
 
 
 def _iterated(points: Floats, sample: Floats, centres: Floats) -> Partition:
-    if sample is not points:
-        return iterate(sample, centres, _STILL_SAMPLE * _spread(sample), _SOME_ITERATIONS)
-    return iterate(points, centres, _STILL * _spread(points) if len(points) > _STRICT else 0.0)
+    still = 0.0 if len(sample) == len(points) <= _STRICT else _STILL * _spread(sample)
+    return iterate(sample, centres, still, MOST_ITERATIONS if sample is points else _SOME_ITERATIONS)
 
 
 def _spread(points: Floats) -> float:

@@ -172,7 +172,11 @@ def test_a_score_of_an_earlier_kind_is_a_feature_like_any_other(service: Service
     shoppers.fill(service, 40)
     shoppers.create(service, "rfm", shoppers.RFM)
     shoppers.publish(service, "rfm")
-    shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["rfm.segment", "rfm.monetary"]})
+    shoppers.create(
+        service,
+        "cluster",
+        {**shoppers.CLUSTER, "features": [{"attribute": "rfm.segment", "encoding": {"oneHot": {}}}, "rfm.monetary"]},
+    )
     shoppers.publish(service, "cluster")
     found = customers.get(service.store, "s001", service.now)
     assert found.features.keys() >= {"rfm.segment", "cluster.cluster"}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from segmentation import assignment, customers, segments
-from segmentation.models.segments import AssignCustomers
+from segmentation import assignment, authoring, customers, segments
+from segmentation.errors import InvalidCriteria
+from segmentation.models.segments import AssignCustomers, SegmentPatch
 from segmentation.store import keys
 from support import shoppers
 from support.germans import create, ids, put
@@ -81,11 +82,11 @@ def test_partitions_without_customers_bring_nothing_and_hinder_nobody() -> None:
 def test_customers_without_any_feature_have_no_cluster_and_no_risk(service: Service) -> None:
     shoppers.fill(service, 100)
     put(service, "bare", likesHats=True)
-    model = shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["age", "country"]})
+    model = shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["age", shoppers.COUNTRY]})
     assert model.report is not None
     assert (model.report["customers"], model.report["withoutFeatures"]) == (100, 1)
     shoppers.publish(service, "cluster")
-    shoppers.create(service, "churn", {**shoppers.CHURN, "features": ["age", "country"]})
+    shoppers.create(service, "churn", {**shoppers.CHURN, "features": ["age", shoppers.COUNTRY]})
     shoppers.publish(service, "churn")
     found = customers.get(service.store, "bare", service.now)
     assert not {"cluster.cluster", "churn.risk"} & found.features.keys()
@@ -94,7 +95,7 @@ def test_customers_without_any_feature_have_no_cluster_and_no_risk(service: Serv
 
 def test_a_customer_who_lacks_some_features_is_scored_like_the_fit_did(service: Service) -> None:
     shoppers.fill(service, 40)
-    shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["age", "country"]})
+    shoppers.create(service, "cluster", {**shoppers.CLUSTER, "features": ["age", shoppers.COUNTRY]})
     shoppers.publish(service, "cluster")
     put(service, "ageless", country="DE")
     put(service, "stateless", age=30)
@@ -139,5 +140,17 @@ def test_a_population_is_the_members_of_a_segment(service: Service, kind: str) -
     assert model.report is not None
     assert (model.status, model.report["customers"]) == ("fitted", len(people))
     shoppers.publish(service, "cluster")
-    assert sum(len(ids(service, group.segmentId)) for group in model.groups) == 40
+    for group in model.groups:
+        found = ids(service, group.segmentId)
+        assert len(found) == group.size and found <= people
     assert segments.get(service.store, "people", service.now).status == "active"
+
+
+def test_a_population_cannot_be_made_of_the_segments_of_its_model(service: Service) -> None:
+    shoppers.fill(service, 40)
+    shoppers.segment(service, "people", GERMANS)
+    shoppers.create(service, "cluster", shoppers.CLUSTER, population={"segmentId": "people"})
+    shoppers.publish(service, "cluster")
+    circle = [{"segment": "cluster-c1", "operator": "member"}]
+    with pytest.raises(InvalidCriteria, match="people"):
+        authoring.update(service.store, "people", SegmentPatch(criteria=circle), None, service.now)

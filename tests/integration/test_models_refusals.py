@@ -38,12 +38,17 @@ def refused(service: Service, asked: Any, **more: Any) -> InvalidInput:
         ({**CLUSTER, "features": ["recencyDays", "recencyDays"]}, "features", "'recencyDays' is named 2 times"),
         ({**CLUSTER, "features": ["lastOrderAt"]}, "features", "a date"),
         (
+            {**CLUSTER, "features": ["age", "country"]},
+            "features",
+            "'country' is text; give it an encoding (oneHot or ordinal)",
+        ),
+        (
             {**CLUSTER, "features": [{"attribute": "age", "encoding": {"oneHot": {}}}]},
             "features.age.encoding",
             "'age'",
         ),
         (
-            {**CLUSTER, "features": [{"attribute": "country", "log1p": True}]},
+            {**CLUSTER, "features": [{**shoppers.COUNTRY, "log1p": True}]},
             "features.country.log1p",
             "'country': a logarithm is for numbers, this is text",
         ),
@@ -168,7 +173,7 @@ def test_a_feature_that_nobody_has_gives_no_model(shop: Service) -> None:
     put(shop, "x1", mood="good")
     customers.erase(shop.store, "x1", shop.now)
     shop.settle()
-    asked = {**CLUSTER, "features": ["recencyDays", "mood"]}
+    asked = {**CLUSTER, "features": ["recencyDays", {"attribute": "mood", "encoding": {"oneHot": {}}}]}
     assert ended(shop, "moody", asked) == ("insufficient_data", "'mood' has no value for any of the 45 customers")
 
 
@@ -189,7 +194,7 @@ def test_too_few_customers_for_a_forecast_give_no_model(shop: Service) -> None:
 def test_a_label_that_says_nothing_gives_no_model(shop: Service) -> None:
     asked = {**shoppers.CHURN, "features": ["age"], "parameters": {"label": "country", "churnedValue": "MARS"}}
     assert ended(shop, "martian", asked)[0] == "insufficient_data"
-    asked = {**shoppers.CHURN, "features": ["country"], "parameters": {"label": "age"}}
+    asked = {**shoppers.CHURN, "features": [shoppers.COUNTRY], "parameters": {"label": "age"}}
     status, reason = ended(shop, "aged", asked)
     assert status == "failed"
     assert "a number that labels churn is 0 or 1" in reason

@@ -14,6 +14,8 @@ from support.service import NOW, Service
 
 THREE = ["recencyDays", "orderCount", "totalSpent"]
 
+COUNTRY = {"attribute": "country", "encoding": {"oneHot": {}}}
+
 RFM: dict[str, Any] = {"kind": "rfm", "parameters": {"bins": 3}}
 CLUSTER: dict[str, Any] = {
     "kind": "cluster",
@@ -23,7 +25,7 @@ CLUSTER: dict[str, Any] = {
 LIFETIME: dict[str, Any] = {"kind": "lifetime"}
 CHURN: dict[str, Any] = {
     "kind": "churn",
-    "features": ["recencyDays", "age", "country"],
+    "features": ["recencyDays", "age", COUNTRY],
     "parameters": {"label": "accountClosed", "folds": 2},
 }
 KINDS: Mapping[str, dict[str, Any]] = {"rfm": RFM, "cluster": CLUSTER, "lifetime": LIFETIME, "churn": CHURN}

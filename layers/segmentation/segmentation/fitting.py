@@ -269,12 +269,16 @@ def _published(store: Store, model: ModelSummary) -> ClusterModel | None:
 
 
 def _group(model: ModelSummary, group: FoundGroup, customers: int) -> Group:
+    """The group as it is published: of the population, also where the model has a score for others."""
+    criteria = list(group.criteria)
+    if model.population.segmentId:
+        criteria.append({"segment": model.population.segmentId, "operator": "member"})
     return Group(
         groupId=group.group_id,
         name=group.name,
         size=group.size,
         share=round(group.size / customers, 6) if customers else 0.0,
-        criteria=list(group.criteria),
+        criteria=criteria,
         segmentId=modelling.segment_id_of(model.modelId, group.group_id),
     )
 

@@ -5,6 +5,7 @@ Light: a request is checked before anything that computes is loaded.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from segmentation.engine.catalogue import Kind, scores_of
@@ -62,8 +63,9 @@ def features_of(model: ModelSummary, known: Mapping[str, Kind]) -> tuple[Feature
 
 
 def _feature(given: str | FeatureRecipe, kind: Kind) -> Feature:
+    # Whoever means categories says so: a text of many values is seldom meant as a feature.
     if isinstance(given, str):
-        return default_feature(given, kind)
+        return replace(default_feature(given, kind), encoding=None)
     default = default_feature(given.attribute, kind)
     scaling = default.scaling if given.scaling is None else given.scaling
     return Feature(
@@ -74,7 +76,7 @@ def _feature(given: str | FeatureRecipe, kind: Kind) -> Feature:
         outliers=_outliers(given.outliers),
         log1p=given.log1p,
         scaling=None if scaling == "none" else scaling,
-        encoding=_encoding(given.encoding) or default.encoding,
+        encoding=_encoding(given.encoding),
     )
 
 

@@ -371,9 +371,9 @@ def _sent_steps(path: list[Any], body: Any, is_missing: bool) -> list[Any]:
     steps: list[Any] = []
     here = body
     for number, step in enumerate(path):
-        if isinstance(here, dict) and step in here:
-            steps, here = [*steps, step], here[step]
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+        is_field = isinstance(here, dict) and step in here
+        is_item = isinstance(here, list) and isinstance(step, int) and step < len(here)
+        if is_field or is_item:
             steps, here = [*steps, step], here[step]
         elif is_missing and number == len(path) - 1:
             steps = [*steps, step]

@@ -171,7 +171,6 @@ class RfmParameters(Input):
     )
     thresholds: Thresholds | None = None
     grid: Annotated[list[GridGroup], Field(min_length=1, max_length=100)] | None = None
-    seed: Seed = 0
 
 
 class ClusterParameters(Input):
@@ -183,9 +182,7 @@ class ClusterParameters(Input):
     )
     kRange: Annotated[
         list[Annotated[int, Field(ge=2, le=50)]], Field(min_length=2, max_length=2), AfterValidator(_ascending)
-    ] = Field(
-        default=[2, 12], description="Numbers of clusters to choose from, both ends included"
-    )
+    ] = Field(default=[2, 12], description="Numbers of clusters to choose from, both ends included")
     criterion: Criterion = "silhouette"
     restarts: int = Field(default=10, ge=1, le=100)
     bootstraps: int = Field(default=10, ge=2, le=100)

@@ -96,10 +96,8 @@ def fit(
     rows = known_rows(frame, features)
     known = frame if len(rows) == frame.size else frame.take(rows)
     point_model, points = fit_points(known, features, parameters.selection, parameters.seed)
-    k, curve = parameters.k, None
-    if k is None:
-        k, curve = _chosen(points, parameters)
-    clusters, labels = _clustered(points, k, parameters)
+    curve, clusters, labels = _found(points, parameters)
+    k = len(clusters.centres)
     if previous is not None:
         ids = _matched(score_labels(previous, known), labels, previous.group_ids, k, used_ids)
     else:
@@ -142,6 +140,26 @@ def score_labels(model: ClusterModel, frame: Frame) -> Labels:
     return _assigned(model.clusters, points_of(model.points, frame))
 
 
+def _found(points: Floats, parameters: ClusterParameters) -> tuple[Curve | None, KMeans | Hierarchy, Labels]:
+    """The clusters, and the curve if their number was chosen, which is decided on k-means whatever the method."""
+    if parameters.k is not None:
+        return None, *_clustered(points, parameters.k, parameters)
+    lowest, highest = parameters.k_range
+    if not 2 <= lowest <= highest:
+        message = f"kRange={[lowest, highest]} is no range; it begins at 2 or more, and its end is not below"
+        raise InvalidInput(message, [FieldError("parameters.kRange", message)])
+    curve, clusters, labels = choosing.choose(
+        points,
+        range(lowest, highest + 1),
+        parameters.criterion,
+        seed=parameters.seed,
+        restarts=parameters.restarts,
+    )
+    if parameters.method == "kmeans":
+        return curve, clusters, labels
+    return curve, *_clustered(points, curve.chosen, parameters)
+
+
 def _clustered(points: Floats, k: int, parameters: ClusterParameters) -> tuple[KMeans | Hierarchy, Labels]:
     if parameters.method == "kmeans":
         return kmeans.fit(points, k, seed=parameters.seed, restarts=parameters.restarts)
@@ -167,22 +185,6 @@ def _assigned(clusters: KMeans | Hierarchy, points: Floats) -> Labels:
     if isinstance(clusters, KMeans):
         return kmeans.assign(clusters.centres, points)
     return hierarchy.assign(clusters, points)
-
-
-def _chosen(points: Floats, parameters: ClusterParameters) -> tuple[int, Curve]:
-    """The best number of clusters, decided on k-means partitions whatever the method."""
-    lowest, highest = parameters.k_range
-    if not 2 <= lowest <= highest:
-        message = f"kRange={[lowest, highest]} is no range; it begins at 2 or more, and its end is not below"
-        raise InvalidInput(message, [FieldError("parameters.kRange", message)])
-    curve, _, _ = choosing.choose(
-        points,
-        range(lowest, highest + 1),
-        parameters.criterion,
-        seed=parameters.seed,
-        restarts=parameters.restarts,
-    )
-    return curve.chosen, curve
 
 
 def _means(points: Floats, labels: Labels, k: int) -> Floats:

@@ -213,6 +213,14 @@ def test_the_strongest_traits_come_first_and_no_more_than_asked() -> None:
     assert [trait.attribute for trait in first.traits] == ["a5", "a4", "a3"]
 
 
+def test_a_number_that_few_of_a_cluster_have_does_not_describe_it() -> None:
+    known = np.append(np.full(50, 3.0) + np.arange(50) / 100, np.full(50, np.nan))
+    known[50:74] = 9.0
+    assert described(NumberColumn(known))[1].traits == ()
+    known[74] = 9.0
+    assert only(described(NumberColumn(known))[1]).value == "high"
+
+
 def test_names_are_made_of_the_features_that_clusters_were_found_by() -> None:
     random = np.random.default_rng(3)
     columns = {f"a{n}": NumberColumn(HALVES * n + random.normal(size=100)) for n in (2, 5, 3, 4)}

@@ -26,6 +26,8 @@ MIN_COUNT = 10
 """Customers of a cluster behind a trait, at least: fewer could be recognised, and prove nothing."""
 MIN_SUPPORT = 0.05
 """Part of a cluster that must share a value before it describes the cluster."""
+MIN_KNOWN = 0.5
+"""Part of a cluster of whom a number, date or boolean must be known before it describes the cluster."""
 MIN_STRENGTH = 0.2
 """Cohen (1988): a difference of less than 0.2 standard deviations is not even small."""
 MIN_ERRORS = 3.0
@@ -110,13 +112,14 @@ def _differences(attribute: str, values: Floats, labels: Codes, k: int, worded: 
     if len(held) == 0 or held.min() == held.max():
         return
     counts = np.bincount(owners, minlength=k)
+    enough = np.maximum(MIN_KNOWN * np.bincount(labels[labels >= 0], minlength=k), MIN_COUNT)
     inner = clipped(held)
     # Values near the largest float have no mean: they give no trait.
     with np.errstate(over="ignore", invalid="ignore"):
         means = np.bincount(owners, held, minlength=k) / np.maximum(counts, 1)
         everyone, middle, deviation = float(held.mean()), float(inner.mean()), float(inner.std())
         effects = np.bincount(owners, inner - middle, minlength=k) / np.maximum(counts, 1) / deviation
-    for cluster in np.flatnonzero((counts >= MIN_COUNT) & np.isfinite(means) & np.isfinite(effects)).tolist():
+    for cluster in np.flatnonzero((counts >= enough) & np.isfinite(means) & np.isfinite(effects)).tolist():
         mean, effect = float(means[cluster]), float(effects[cluster])
         if not _matters(abs(effect), int(counts[cluster])) or (effect > 0) != (mean > everyone):
             continue

@@ -177,8 +177,8 @@ def _sentence(ours: Forecast, naive: Forecast, actual: float, skill: float) -> s
     verdict = f"it avoids {skill:.0%} of the squared error" if skill > 0 else "it does not help"
     off = ours.predicted / actual - 1
     sentence = (
-        f"{actual:.0f} orders came, {ours.predicted:.0f} were predicted ({off:+.0%}); every customer's own rate "
-        f"continued gives {naive.predicted:.0f} ({naive.predicted / actual - 1:+.0%}). Against that forecast {verdict} "
+        f"{actual:,.0f} orders came, {ours.predicted:,.0f} were predicted ({off:+.0%}); every customer's own rate "
+        f"continued gives {naive.predicted:,.0f} ({naive.predicted / actual - 1:+.0%}). Against that forecast {verdict} "
         f"({ours.squared_error:.3g} orders a customer, not {naive.squared_error:.3g})."
     )
     if abs(off) <= BIAS_LIMIT:

@@ -17,7 +17,7 @@ def delete_model(
     modelId: ModelPath,
     force: Annotated[bool, Query(description="Delete it although it is published")] = False,
 ) -> DeletedModel:
-    """Delete a model. One that is published needs `force`: its segments go, and rules that use its scores are paused."""
+    """Delete a model. One that is published needs `force`: its segments go, and rules on its scores are paused."""
     return modelling.delete(store(), modelId, force, now())
 
 

@@ -46,8 +46,8 @@ def test_cdnows_second_half_is_predicted_from_its_first(data: Path) -> None:
     assert found.naive.predicted == pytest.approx(2_457.0)
     assert found.helps and found.skill == pytest.approx(1 - (1.60798 / 1.97105) ** 2, abs=1e-4)
     assert found.sentence == (
-        "1,882 orders came, 1,653 were predicted (-12%); every customer's own rate continued gives 2,457 (+31%). Against "
-        "that forecast it avoids 33% of the squared error (1.61 orders a customer, not 1.97)."
+        "1,882 orders came, 1,653 were predicted (-12%); every customer's own rate continued gives 2,457 (+31%). "
+        "Against that forecast it avoids 33% of the squared error (1.61 orders a customer, not 1.97)."
     )
     classes = {result.frequency: result for result in found.classes}
     assert [classes[name].customers for name in ("0", "1", "2", "7+")] == [1_411, 439, 214, 64]

@@ -39,8 +39,8 @@ def describe(
     Everyone is whoever is in a cluster (label >= 0). Numbers, booleans and dates are compared by means, texts and lists
     by the share of each of their 1,000 most frequent values; geographic points by nothing. A trait needs 10 customers
     and half of the cluster with a value (of a text: 10 with this value, and 5% of the cluster's holders), a strength of
-    0.2 and three standard errors of a mean. Memory: a few arrays of n, and k times 1,000 counts. InvalidInput if labels or
-    columns do not fit each other.
+    0.2 and three standard errors of a mean. Memory: a few arrays of n, and k times 1,000 counts. InvalidInput if labels
+    or columns do not fit each other.
     """
     _check(columns, labels, k, top)
     inside = labels >= 0

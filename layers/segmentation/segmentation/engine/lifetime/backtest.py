@@ -178,8 +178,8 @@ def _sentence(ours: Forecast, naive: Forecast, actual: float, skill: float) -> s
     off = ours.predicted / actual - 1
     sentence = (
         f"{actual:,.0f} orders came, {ours.predicted:,.0f} were predicted ({off:+.0%}); every customer's own rate "
-        f"continued gives {naive.predicted:,.0f} ({naive.predicted / actual - 1:+.0%}). Against that forecast {verdict} "
-        f"({ours.squared_error:.3g} orders a customer, not {naive.squared_error:.3g})."
+        f"continued gives {naive.predicted:,.0f} ({naive.predicted / actual - 1:+.0%}). "
+        f"Against that forecast {verdict} ({ours.squared_error:.3g} orders a customer, not {naive.squared_error:.3g})."
     )
     if abs(off) <= BIAS_LIMIT:
         return sentence

@@ -63,7 +63,8 @@ def test_online_retail_has_the_computed_silhouettes(k: int, data: Path) -> None:
     with path.open() as file:
         points = np.log1p([[float(row[name]) for name in ("R", "F", "M")] for row in csv.DictReader(file)])
     points = (points - points.mean(axis=0)) / points.std(axis=0)
-    labels = fit(points, k, restarts=10)[1]
+    # Only one in twenty starts, and fewer, finds the best four and five clusters.
+    labels = fit(points, k, restarts=150)[1]
     expected = {2: 0.43416, 3: 0.33884, 4: 0.33641, 5: 0.31771}
     assert silhouette(points, labels).mean == pytest.approx(expected[k], abs=1e-5)
 

@@ -34,6 +34,7 @@ from segmentation.engine.modelling import churn, cluster, lifetime, rfm
 from segmentation.engine.modelling.points import SelectionParameters
 from segmentation.engine.preprocess.recipe import Feature, OneHot
 from segmentation.engine.rfm.scoring import Quantiles
+from segmentation.recipes import RFM_ATTRIBUTES
 from segmentation.store import measures
 from segmentation.store.files import Files, Head
 
@@ -167,7 +168,7 @@ def measured(kind: str, folder: Path) -> Measured:
 
 
 def _rfm(frame: Frame) -> Any:
-    model, _, _ = rfm.fit(frame, rfm.ATTRIBUTES, Quantiles(5), None)
+    model, _, _ = rfm.fit(frame, RFM_ATTRIBUTES, Quantiles(5), None)
     return lambda: rfm.score(model, frame)
 
 

@@ -44,18 +44,14 @@ from segmentation.engine.frame import (
 from segmentation.engine.lifetime.bgnbd import expected_orders, probability_alive
 from segmentation.engine.lifetime.purchases import of_orders
 from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
-from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.modelling import lifetime
 from segmentation.engine.modelling.groups import FoundGroup
 from segmentation.engine.modelling.kinds import Fitted
 from segmentation.engine.modelling.lifetime import LifetimeModel
 from segmentation.engine.modelling.rfm import RfmModel
 from segmentation.models.models import (
-    ChurnParameters,
-    ClusterParameters,
     CreateModel,
-    LifetimeParameters,
     ModelSummary,
-    RfmParameters,
 )
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "algorithms.md"
@@ -132,25 +128,8 @@ def fitted(frame: Frame, request: Json, segments: Mapping[str, Sequence[Json]]) 
     recipes.check(model, kinds)
     population = asked.population.segmentId
     chosen = frame if population is None else frame.take(np.flatnonzero(members(frame, segments[population])))
-    value, report, groups = _fit(chosen, model, kinds)
+    value, report, groups = fit_parameters.fit(model, kinds, chosen, of_orders(chosen.events["order"]), AT)
     return Found(value, groups, {**presented(report), "fitted": presented(value)})
-
-
-def _fit(frame: Frame, model: ModelSummary, kinds: Mapping[str, Kind]) -> tuple[Fitted, Any, tuple[FoundGroup, ...]]:
-    match model.kind:
-        case "rfm":
-            grid = RfmParameters.model_validate(model.parameters)
-            binning, names = fit_parameters.rfm_binning(grid), fit_parameters.rfm_groups(grid)
-            return rfm.fit(frame, recipes.rfm_attributes(model), binning, names)
-        case "lifetime":
-            forecast = fit_parameters.lifetime(LifetimeParameters.model_validate(model.parameters))
-            return lifetime.fit(of_orders(frame.events["order"]), NOW, forecast)
-        case "churn":
-            risk = fit_parameters.churn(ChurnParameters.model_validate(model.parameters))
-            return churn.fit(frame, recipes.features_of(model, kinds), risk)
-        case "cluster":
-            likeness = fit_parameters.cluster(ClusterParameters.model_validate(model.parameters))
-            return cluster.fit(frame, recipes.features_of(model, kinds), likeness, model.modelId)
 
 
 def _clean(file: Path, key: str) -> pa.Table:

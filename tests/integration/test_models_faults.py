@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from segmentation import customers, fitting, job_reads, modelling, partitions, runs, segments
+from segmentation import customers, fit_parameters, fitting, job_reads, modelling, partitions, runs, segments
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.jobs import StartRun
 from segmentation.models.models import PublishModel
@@ -191,13 +191,13 @@ def test_a_model_that_is_deleted_during_its_fit_leaves_nothing(shop: Service) ->
 def test_a_model_that_is_deleted_while_it_is_computed_leaves_no_file(
     shop: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = fitting.cluster.fit
+    fit = fit_parameters.engine_cluster.fit
 
     def deleting(*arguments: Any) -> Any:
         modelling.delete(shop.store, "cluster", False, shop.now)
         return fit(*arguments)
 
-    monkeypatch.setattr(fitting.cluster, "fit", deleting)
+    monkeypatch.setattr(fit_parameters.engine_cluster, "fit", deleting)
     planned = begin(shop, "cluster")
     for item in planned["partitions"]:
         shop.measure_partition(item)

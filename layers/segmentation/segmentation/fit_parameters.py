@@ -1,19 +1,70 @@
-"""Parameters of models as the engine takes them."""
+"""Parameters of models as the engine takes them, and the fit of whichever kind it is."""
 
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from segmentation import recipes
+from segmentation.engine.catalogue import Kind
+from segmentation.engine.frame import Frame
+from segmentation.engine.lifetime.purchases import Purchases
+from segmentation.engine.modelling import churn as engine_churn
+from segmentation.engine.modelling import cluster as engine_cluster
+from segmentation.engine.modelling import lifetime as engine_lifetime
+from segmentation.engine.modelling import rfm as engine_rfm
 from segmentation.engine.modelling.churn import ChurnParameters as EngineChurn
+from segmentation.engine.modelling.cluster import ClusterModel
 from segmentation.engine.modelling.cluster import ClusterParameters as EngineCluster
+from segmentation.engine.modelling.groups import FoundGroup
+from segmentation.engine.modelling.kinds import Fitted
 from segmentation.engine.modelling.lifetime import LifetimeParameters as EngineLifetime
 from segmentation.engine.modelling.points import SelectionParameters
 from segmentation.engine.rfm.grid import Cells, Group
 from segmentation.engine.rfm.scoring import Binning, KMeansBins, Quantiles, Thresholds
-from segmentation.errors import FieldError, InvalidInput
+from segmentation.errors import FieldError, InsufficientData, InvalidInput
+from segmentation.evaluation import instant
 from segmentation.models.models import (
     ChurnParameters,
     ClusterParameters,
     LifetimeParameters,
+    ModelSummary,
     RfmParameters,
     Selection,
 )
+
+Result = tuple[Fitted, Any, tuple[FoundGroup, ...]]
+"""The fitted value, the report of what was found, and the groups."""
+
+
+def fit(
+    model: ModelSummary,
+    known: Mapping[str, Kind],
+    frame: Frame,
+    purchases: Purchases | None,
+    now: datetime,
+    previous: ClusterModel | None = None,
+    used_ids: Collection[str] = (),
+) -> Result:
+    """The fit of the model's kind on these customers; clusters keep the ids of the `previous` version's.
+
+    Raises InvalidInput, InsufficientData, UnreliableFit.
+    """
+    match model.kind:
+        case "rfm":
+            grid = RfmParameters.model_validate(model.parameters)
+            return engine_rfm.fit(frame, recipes.rfm_attributes(model), rfm_binning(grid), rfm_groups(grid))
+        case "lifetime":
+            forecast = lifetime(LifetimeParameters.model_validate(model.parameters))
+            if purchases is None:
+                raise InsufficientData("nobody has bought yet")
+            return engine_lifetime.fit(purchases, instant(now), forecast)
+        case "churn":
+            risk = churn(ChurnParameters.model_validate(model.parameters))
+            return engine_churn.fit(frame, recipes.features_of(model, known), risk)
+        case "cluster":
+            likeness = cluster(ClusterParameters.model_validate(model.parameters))
+            features = recipes.features_of(model, known)
+            return engine_cluster.fit(frame, features, likeness, model.modelId, previous, used_ids)
 
 
 def rfm_binning(given: RfmParameters) -> Binning:

@@ -12,22 +12,16 @@ import numpy as np
 from segmentation import evaluation, fit_parameters, modelling, partitions, recipes, scoring
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.document import presented, to_document
-from segmentation.engine.frame import Column, Frame, ListColumn, StringColumn
-from segmentation.engine.lifetime.purchases import Purchases, of_orders
-from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.frame import Column, ListColumn, StringColumn
+from segmentation.engine.lifetime.purchases import of_orders
 from segmentation.engine.modelling.absent import absent_column
 from segmentation.engine.modelling.cluster import ClusterModel
 from segmentation.engine.modelling.groups import FoundGroup
-from segmentation.engine.modelling.kinds import Fitted
 from segmentation.errors import Conflict, InsufficientData, InvalidInput, NotFound, Unfit
 from segmentation.finishing import failed_parts
 from segmentation.models.models import (
-    ChurnParameters,
-    ClusterParameters,
     Group,
-    LifetimeParameters,
     ModelSummary,
-    RfmParameters,
     Version,
 )
 from segmentation.runs import versions_of
@@ -41,8 +35,6 @@ MAX_PROFILE_VALUES = 1_000
 """Distinct texts of an attribute in one partition, beyond which it is a name or a number and describes no cluster."""
 
 _PROFILE_KINDS = (Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.DATE, Kind.LIST)
-
-Result = tuple[Fitted, Any, tuple[FoundGroup, ...]]
 
 
 def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]:
@@ -143,11 +135,10 @@ def _measure(
     known = catalogue.load(store.table).attributes
     read = [name for name in recipes.read_by(model) if name in known]
     profiled = _profile_names(model, known, read)
-    events = {"order": {"amount"}} if model.kind == "lifetime" else {}
     wanted = partitions.columns_of(population)
     behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
-    for event, fields in events.items():
-        behaviours.setdefault(event, set()).update(fields)
+    if model.kind == "lifetime":
+        behaviours.setdefault("order", set()).add("amount")
     attributes = {*(wanted.attributes or ()), *read, *profiled}
     frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
     frame = frame_at(evaluation.instant(now))
@@ -200,7 +191,11 @@ def _fitted(
         if not frame.size:
             raise InsufficientData("the population has no customers")
         used_ids = {group.groupId for other in versions for group in other.groups}
-        value, report, groups = _fit(store, model, used_ids, frame, purchases, _now(model, job))
+        attributes = catalogue.load(store.table).attributes
+        recipes.check(model, attributes)
+        value, report, groups = fit_parameters.fit(
+            model, attributes, frame, purchases, _now(model, job), _published(store, model), used_ids
+        )
     except Unfit as error:
         return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
     except (InvalidInput, NotFound) as error:
@@ -229,39 +224,9 @@ def _publish_again(
         modelling.take_over(store, model, versions, version, at, job_id, {})
 
 
-def _fit(
-    store: Store,
-    model: ModelSummary,
-    used_ids: Collection[str],
-    frame: Frame,
-    purchases: Purchases | None,
-    now: datetime,
-) -> Result:
-    """The fit of the model's kind. Raises InvalidInput, InsufficientData, UnreliableFit."""
-    known = catalogue.load(store.table).attributes
-    recipes.check(model, known)
-    match model.kind:
-        case "rfm":
-            rfm_given = RfmParameters.model_validate(model.parameters)
-            binning, grid = fit_parameters.rfm_binning(rfm_given), fit_parameters.rfm_groups(rfm_given)
-            return rfm.fit(frame, recipes.rfm_attributes(model), binning, grid)
-        case "lifetime":
-            lifetime_given = fit_parameters.lifetime(LifetimeParameters.model_validate(model.parameters))
-            if purchases is None:
-                raise InsufficientData("nobody has bought yet")
-            return lifetime.fit(purchases, evaluation.instant(now), lifetime_given)
-        case "churn":
-            churn_given = fit_parameters.churn(ChurnParameters.model_validate(model.parameters))
-            return churn.fit(frame, recipes.features_of(model, known), churn_given)
-        case "cluster":
-            cluster_given = fit_parameters.cluster(ClusterParameters.model_validate(model.parameters))
-            features, previous = recipes.features_of(model, known), _published(store, model)
-            return cluster.fit(frame, features, cluster_given, model.modelId, previous, used_ids)
-
-
 def _published(store: Store, model: ModelSummary) -> ClusterModel | None:
     """The version whose clusters have segments: the next one's are to be called alike."""
-    if model.publishedVersion is None:
+    if model.kind != "cluster" or model.publishedVersion is None:
         return None
     document = models.read_file(store.files, model.modelId, model.publishedVersion)
     found = scoring.fitted(model.kind, document["model"])

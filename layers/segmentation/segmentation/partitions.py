@@ -149,7 +149,6 @@ def _with_models(store: Store, columns: Columns) -> tuple[Columns, Models]:
         return columns, load_models(store.files, found)
     found = scorers.needed(found, names)
     attributes, needs_orders = inputs(found, names)
-    attributes |= {_DATE_BEHIND[name] for name in attributes & _DATE_BEHIND.keys()}
     events = columns.events
     if needs_orders and events is not None:
         events = {**events, "order": {*events.get("order", ()), "amount"}}

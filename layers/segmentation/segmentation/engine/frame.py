@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.engine.catalogue import Kind
+
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
@@ -107,6 +109,16 @@ class GeoColumn:
 
 
 Column = StringColumn | NumberColumn | DateColumn | BooleanColumn | ListColumn | GeoColumn
+
+KINDS: Mapping[type[Column], Kind] = {
+    StringColumn: Kind.STRING,
+    NumberColumn: Kind.NUMBER,
+    DateColumn: Kind.DATE,
+    BooleanColumn: Kind.BOOLEAN,
+    ListColumn: Kind.LIST,
+    GeoColumn: Kind.GEO,
+}
+"""What each type of column holds."""
 
 
 @dataclass(frozen=True, eq=False)

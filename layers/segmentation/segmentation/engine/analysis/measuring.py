@@ -29,11 +29,10 @@ from segmentation.engine.analysis.tables import (
     highest_ranks,
     registers_of,
 )
-from segmentation.engine.catalogue import Kind
 from segmentation.engine.frame import (
+    KINDS,
     BooleanColumn,
     Bools,
-    Column,
     DateColumn,
     EventTable,
     Floats,
@@ -50,15 +49,6 @@ LOGARITHMS = ("recencyDays", "orderCount", "grossSpent")
 
 BOUGHT = ("orderCount", "grossSpent")
 """Features that are 0 for customers without a purchase; their distribution over buyers is counted too."""
-
-_KINDS: Mapping[type[Column], Kind] = {
-    StringColumn: Kind.STRING,
-    NumberColumn: Kind.NUMBER,
-    DateColumn: Kind.DATE,
-    BooleanColumn: Kind.BOOLEAN,
-    ListColumn: Kind.LIST,
-    GeoColumn: Kind.GEO,
-}
 
 _CHUNK = 16_384
 _NARROW = 2**20
@@ -78,7 +68,7 @@ def measure(frame: Frame, masks: Mapping[str, Bools], now: np.datetime64) -> dic
     extremes: dict[str, Extremes] = {}
     variables: dict[str, Floats] = {}
     for name, column in frame.columns.items():
-        key = f"{_KINDS[type(column)]}:{name}"
+        key = f"{KINDS[type(column)]}:{name}"
         if isinstance(column, NumberColumn):
             variables[key] = column.values
             tables[key], extremes[key] = _numeric(column.values, crowd, Scale.NUMBER)

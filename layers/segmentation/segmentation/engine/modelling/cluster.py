@@ -11,6 +11,7 @@ from segmentation.engine.clustering import choosing, hierarchy, kmeans
 from segmentation.engine.clustering.choosing import Criterion, Curve
 from segmentation.engine.clustering.hierarchy import Hierarchy
 from segmentation.engine.clustering.kmeans import KMeans
+from segmentation.engine.clustering.micro_clusters import means
 from segmentation.engine.clustering.profiles import Profile, describe
 from segmentation.engine.clustering.quality import Quality, Stability, Verdict, measure, refitted, verdict
 from segmentation.engine.frame import MISSING, Floats, Frame, StringColumn
@@ -102,7 +103,8 @@ def fit(
         ids = _matched(score_labels(previous, known), labels, previous.group_ids, k, used_ids)
     else:
         ids = tuple(f"c{label + 1}" for label in range(k))
-    found = measure(points, labels, _means(points, labels, k), seed=parameters.seed)
+    centres, _ = means(points, np.ones(len(points)), labels, k)
+    found = measure(points, labels, centres, seed=parameters.seed)
     steady = _stability(points, k, parameters)
     asked_for = {feature.name for feature in features}
     profiles = describe(known.columns, labels, k, top=MAX_TRAITS, named_by=asked_for)
@@ -185,15 +187,6 @@ def _assigned(clusters: KMeans | Hierarchy, points: Floats) -> Labels:
     if isinstance(clusters, KMeans):
         return kmeans.assign(clusters.centres, points)
     return hierarchy.assign(clusters, points)
-
-
-def _means(points: Floats, labels: Labels, k: int) -> Floats:
-    """Centres (k, d) of the clusters; an empty one's is not a number."""
-    sizes = np.bincount(labels, minlength=k)
-    sums = np.stack([np.bincount(labels, column, minlength=k) for column in points.T], axis=1)
-    with np.errstate(invalid="ignore"):
-        centres: Floats = sums / sizes[:, None]
-    return centres
 
 
 def _matched(before: Labels, after: Labels, ids: tuple[str, ...], k: int, used_ids: Collection[str]) -> tuple[str, ...]:

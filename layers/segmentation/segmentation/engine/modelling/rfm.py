@@ -11,7 +11,6 @@ from segmentation.engine.rfm.grid import UNNAMED, Grid, Group, default_grid, val
 from segmentation.engine.rfm.scoring import Binning, Rfm, Thresholds
 from segmentation.errors import InsufficientData
 
-ATTRIBUTES = ("recencyDays", "orderCount", "totalSpent")
 SEGMENT = "rfm.segment"
 
 

@@ -11,12 +11,10 @@ import numpy as np
 
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.frame import (
+    KINDS,
     BooleanColumn,
     Column,
-    DateColumn,
     Floats,
-    GeoColumn,
-    ListColumn,
     NumberColumn,
     StringColumn,
 )
@@ -31,15 +29,6 @@ MOST_COLUMNS = 100
 
 _CHUNK = 8_192
 _SHOWN = 10
-
-_KINDS: Mapping[type[Column], Kind] = {
-    StringColumn: Kind.STRING,
-    NumberColumn: Kind.NUMBER,
-    DateColumn: Kind.DATE,
-    BooleanColumn: Kind.BOOLEAN,
-    ListColumn: Kind.LIST,
-    GeoColumn: Kind.GEO,
-}
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ def fit(columns: Mapping[str, Column], features: Sequence[Feature]) -> Chain:
         steps += fitted
         names += _outputs(feature.name, fitted)
     _check_names(names)
-    kinds = tuple(_KINDS[type(columns[feature.name])] for feature in features)
+    kinds = tuple(KINDS[type(columns[feature.name])] for feature in features)
     return Chain(tuple(features), kinds, tuple(steps), tuple(names), rows)
 
 
@@ -166,7 +155,7 @@ def _check(columns: Mapping[str, Column], features: Sequence[Feature]) -> None:
             known = ", ".join(sorted(columns)[:_SHOWN])
             errors.append(FieldError("features", f"{feature.name[:64]!r} is no attribute; known are {known}"))
         else:
-            errors += problems(feature, _KINDS[type(columns[feature.name])])
+            errors += problems(feature, KINDS[type(columns[feature.name])])
         seen.add(feature.name)
     if errors:
         raise InvalidInput(errors[0].message, errors)
@@ -191,8 +180,8 @@ def _check_columns(chain: Chain, columns: Mapping[str, Column], wanted: Sequence
             errors.append(
                 FieldError("features", f"{feature.name!r}, which the model was fitted on, is no attribute now")
             )
-        elif feature.name in wanted and _KINDS[type(columns[feature.name])] is not kind:
-            now = _KINDS[type(columns[feature.name])]
+        elif feature.name in wanted and KINDS[type(columns[feature.name])] is not kind:
+            now = KINDS[type(columns[feature.name])]
             errors.append(FieldError("features", f"{feature.name!r} was of type {kind} when fitted and is {now} now"))
     if errors:
         raise InvalidInput(errors[0].message, errors)

@@ -62,6 +62,9 @@ def count(segment_id: str, partition: int) -> Key:
 MEMBER_PREFIX = "CUSTOMER#"
 INCLUDE_PREFIX = "INCLUDE#"
 EXCLUDE_PREFIX = "EXCLUDE#"
+TOUCHED_PREFIX = "TOUCHED#"
+AFTER_MEMBERS = "CUSTOMER$"
+"""What people decided and touched sorts after the memberships: one query gives all of it."""
 
 
 def members_of(segment_id: str, partition: int) -> str:
@@ -88,6 +91,11 @@ def include(segment_id: str, partition: int, customer_id: str, legal_entity_id: 
 def exclude(segment_id: str, partition: int, customer_id: str, legal_entity_id: str = "") -> Key:
     """Somebody decided that the customer does not belong to the segment."""
     return {"PK": members_of(segment_id, partition), "SK": _member_part(EXCLUDE_PREFIX, customer_id, legal_entity_id)}
+
+
+def touched(segment_id: str, partition: int, customer_id: str, legal_entity_id: str = "") -> Key:
+    """Somebody but an evaluation wrote the membership: the partition's checkpoint may not know it."""
+    return {"PK": members_of(segment_id, partition), "SK": _member_part(TOUCHED_PREFIX, customer_id, legal_entity_id)}
 
 
 def by_customer(customer_id: str, prefix: str, segment_id: str, legal_entity_id: str = "") -> Key:
@@ -134,6 +142,11 @@ def history_index(segment_id: str, time: str, customer_id: str) -> Key:
 def pointer(partition: int) -> Key:
     """The current version of a partition's snapshot."""
     return {"PK": f"PARTITION#{partition:04d}", "SK": SNAPSHOT}
+
+
+def checkpoint(partition: int) -> Key:
+    """The partition's last checkpoint of memberships, and who is writing memberships now."""
+    return {"PK": f"PARTITION#{partition:04d}", "SK": "MEMBERS"}
 
 
 CATALOGUE = "CATALOGUE"
@@ -222,6 +235,15 @@ def snapshot_prefix(partition: int) -> str:
     return f"snapshot/part={partition:04d}/"
 
 
+def checkpoint_file(partition: int, started: str, number: int, token: str) -> str:
+    """Who is in which segment, as of an instant; names sort by time."""
+    return f"{checkpoint_prefix(partition)}{started}-{number:08d}-{token}.parquet"
+
+
+def checkpoint_prefix(partition: int) -> str:
+    return f"members/part={partition:04d}/"
+
+
 def staged_chunk(job_id: str, partition: int, chunk: int) -> str:
     return f"{staged_prefix(job_id, partition)}chunk={chunk:05d}.parquet"
 
@@ -294,3 +316,22 @@ def export_file(job_id: str, file_name: str) -> str:
 def statistics(partition: int) -> str:
     """What the last worker of a partition measured of all segments, for the step that merges."""
     return f"reports/statistics/part={partition:04d}.json.gz"
+
+
+def dry_run_summaries(job_id: str) -> str:
+    return f"reports/dry-runs/{job_id}/summaries/"
+
+
+def dry_run_summary(job_id: str, partition: int) -> str:
+    """What a dry run would change in one partition, in figures; it names the file with the rows."""
+    return f"{dry_run_summaries(job_id)}part={partition:04d}.json"
+
+
+def dry_run_rows(job_id: str, partition: int, attempt: str) -> str:
+    """What a dry run would change in one partition, row by row, as one attempt found it."""
+    return f"reports/dry-runs/{job_id}/rows/part={partition:04d}-{attempt}.csv.gz"
+
+
+def dry_run_file(job_id: str) -> str:
+    """The rows of all partitions, one after the other."""
+    return f"reports/dry-runs/{job_id}/changes.csv.gz"

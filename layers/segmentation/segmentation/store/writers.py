@@ -113,10 +113,20 @@ def _write_parquet(stream: Stream, batches: Iterable[pa.Table], kinds: Mapping[s
 
 
 def _write_text(stream: Stream, batches: Iterable[pa.Table], kinds: Mapping[str, Kind], file_format: Format) -> int:
-    lines = _csv_lines if file_format is Format.CSV else _json_lines
     if file_format is Format.CSV:
-        header = pa.record_batch({name: pa.array([name]) for name in kinds})
-        stream.write(_joined(_csv_lines(header, dict.fromkeys(kinds, Kind.STRING))))
+        write_header(stream, kinds)
+    return write_rows(stream, batches, kinds, file_format)
+
+
+def write_header(stream: Stream, kinds: Mapping[str, Kind]) -> None:
+    """The first line of a CSV file alone: for a file whose rows come in parts."""
+    header = pa.record_batch({name: pa.array([name]) for name in kinds})
+    stream.write(_joined(_csv_lines(header, dict.fromkeys(kinds, Kind.STRING))))
+
+
+def write_rows(stream: Stream, batches: Iterable[pa.Table], kinds: Mapping[str, Kind], file_format: Format) -> int:
+    """Lines of CSV or JSON without a header, and how many: parts that follow each other are one file."""
+    lines = _csv_lines if file_format is Format.CSV else _json_lines
     rows = 0
     for batch in batches:
         for part in batch.to_batches(max_chunksize=_SLICE):

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from segmentation.models.common import Input, Instant, Json, ModelId, Output, SegmentId
 from segmentation.models.segments import Description, Name
@@ -11,7 +11,12 @@ from segmentation.models.segments import Description, Name
 ModelKind = Literal["rfm", "cluster", "lifetime", "churn"]
 VersionStatus = Literal["fitting", "fitted", "insufficient_data", "unreliable", "failed"]
 Criterion = Literal["silhouette", "calinski_harabasz", "davies_bouldin", "gap"]
-Refit = Literal["never", "on_schedule"]
+Refit = Annotated[
+    Literal["manual", "on_schedule", "on_drift"],
+    # What "manual" was called before models could ask for a refit themselves.
+    BeforeValidator(lambda value: "manual" if value == "never" else value),
+    Field(description="on_schedule: every scheduled run fits it again; on_drift: one that finds a refit suggested"),
+]
 Binning = Literal["quantiles", "thresholds", "kmeans"]
 
 MAX_FEATURES = 50
@@ -251,7 +256,7 @@ class _NewModel(Input):
     description: Description | None = None
     population: Population = Field(default_factory=Population)
     features: Features = Field(default_factory=list)
-    refit: Refit = "never"
+    refit: Refit = "manual"
     now: Instant | None = Field(
         default=None, description="Fit as of this instant, for historical data; default: the clock"
     )
@@ -306,6 +311,15 @@ class Group(Output):
     segmentId: str
 
 
+class Comparison(Output):
+    """A refit held against the published version, on the same customers: whether it may take its place."""
+
+    against: int = Field(description="The version that was published then")
+    publish: bool
+    reason: str | None = None
+    figures: dict[str, Json] = Field(default_factory=dict)
+
+
 class Version(Output):
     """One fit of a model."""
 
@@ -316,7 +330,16 @@ class Version(Output):
     createdAt: Instant
     fittedAt: Instant | None = None
     customers: int | None = None
+    comparison: Comparison | None = None
     groups: list[Group] = Field(default_factory=list)
+
+
+class Held(Output):
+    """Somebody went back to this version: refits do not publish themselves until a person publishes a newer one."""
+
+    version: int
+    before: int = Field(description="The version that was published before")
+    at: Instant
 
 
 class ModelSummary(Output):
@@ -336,6 +359,8 @@ class ModelSummary(Output):
     latestVersion: int
     publishedVersion: int | None = None
     publishedAt: Instant | None = None
+    held: Held | None = None
+    refitSuggested: bool = Field(default=False, description="The last whole run found that a refit is due; see drift")
     scores: list[str]
     createdAt: Instant
     jobId: str | None = None

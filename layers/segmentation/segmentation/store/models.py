@@ -13,7 +13,7 @@ from typing import Any
 from segmentation.engine.catalogue import scores_of
 from segmentation.errors import Conflict, NotFound
 from segmentation.models.common import iso
-from segmentation.models.models import Group, ModelSummary, Version, VersionStatus
+from segmentation.models.models import ModelSummary, Version, VersionStatus
 from segmentation.store import cursor, keys, scorers
 from segmentation.store.files import Files
 from segmentation.store.scorers import Scorer
@@ -148,15 +148,18 @@ def read_file(files: Files, model_id: str, version: int) -> dict[str, Any]:
 
 
 def _version_item(model_id: str, version: Version) -> Item:
-    item = version.model_dump(mode="json", exclude_none=True, exclude={"groups", "status"})
-    groups = json.dumps([group.model_dump(mode="json") for group in version.groups], separators=(",", ":"))
-    return {**keys.model_version(model_id, version.version), **item, "state": version.status, "groups": groups}
+    item = version.model_dump(mode="json", exclude_none=True, exclude={"groups", "comparison", "status"})
+    item["groups"] = json.dumps([group.model_dump(mode="json") for group in version.groups], separators=(",", ":"))
+    item["comparison"] = version.comparison and version.comparison.model_dump_json()
+    return {**keys.model_version(model_id, version.version), **item, "state": version.status}
 
 
 def _version(item: Item) -> Version:
     fields = {name: item[name] for name in Version.model_fields if name in item and name != "status"}
-    groups = [Group.model_validate(group) for group in json.loads(item["groups"])]
-    return Version.model_validate({**fields, "status": item["state"], "groups": groups})
+    fields["groups"] = json.loads(item["groups"])
+    if "comparison" in item:
+        fields["comparison"] = json.loads(item["comparison"])
+    return Version.model_validate({**fields, "status": item["state"]})
 
 
 def _summary(item: Item) -> ModelSummary:

@@ -31,7 +31,14 @@ class Head:
 
 
 class Files:
-    """One S3 bucket."""
+    """One S3 bucket.
+
+    `reads` and `writes` count requests since the client was made, by their price: HEAD and GET are reads, PUT, POST and
+    LIST are writes, DELETE is free.
+    """
+
+    reads = 0
+    writes = 0
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
@@ -62,6 +69,7 @@ class Files:
         arguments: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         if content_type:
             arguments["ContentType"] = content_type
+        self.writes += 1
         try:
             self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **arguments)
         except ClientError as error:
@@ -71,11 +79,12 @@ class Files:
 
     def put_stream(self, key: str, content_type: str = "application/octet-stream") -> "Upload":
         """A file to write to in a `with` block; the object appears when the block ends well."""
-        return Upload(self._client, self.bucket, key, content_type)
+        return Upload(self, self._client, key, content_type)
 
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, in order."""
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            self.writes += 1
             for entry in page.get("Contents", []):
                 yield entry["Key"]
 
@@ -87,6 +96,7 @@ class Files:
     def purge(self, prefix: str, is_doomed: Callable[[str], bool]) -> None:
         """Delete every version of the objects under `prefix` whose keys are doomed: for erasure."""
         for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+            self.writes += 1
             doomed = [
                 {"Key": entry["Key"], "VersionId": entry["VersionId"]}
                 for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
@@ -117,6 +127,7 @@ class Files:
             )
 
     def _call(self, method: str, key: str, **arguments: Any) -> Any:
+        self.reads += 1
         try:
             return getattr(self._client, method)(Bucket=self.bucket, Key=key, **arguments)
         except ClientError as error:
@@ -173,9 +184,10 @@ class RangeFile(io.RawIOBase):
 class Upload(io.RawIOBase):
     """A multipart upload as a file: at most one part in memory; nothing appears if the block raises."""
 
-    def __init__(self, client: Any, bucket: str, key: str, content_type: str) -> None:
+    def __init__(self, files: Files, client: Any, key: str, content_type: str) -> None:
+        self._files = files
         self._client = client
-        self._target = {"Bucket": bucket, "Key": key}
+        self._target = {"Bucket": files.bucket, "Key": key}
         self._content_type = content_type
         self._buffer = bytearray()
         self._upload_id: str | None = None
@@ -211,13 +223,16 @@ class Upload(io.RawIOBase):
 
     def _send(self, part: bytes) -> None:
         if self._upload_id is None:
+            self._files.writes += 1
             answer = self._client.create_multipart_upload(**self._target, ContentType=self._content_type)
             self._upload_id = answer["UploadId"]
+        self._files.writes += 1
         number = len(self._parts) + 1
         answer = self._client.upload_part(**self._target, UploadId=self._upload_id, PartNumber=number, Body=part)
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
 
     def _complete(self) -> None:
+        self._files.writes += 1
         if self._upload_id is None:
             self._client.put_object(**self._target, Body=bytes(self._buffer), ContentType=self._content_type)
             return

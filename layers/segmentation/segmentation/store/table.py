@@ -22,6 +22,7 @@ BATCH_GET = 100
 TRANSACTION = 100
 _ATTEMPTS = 8
 _CONFLICT = "TransactionConflict"
+_READING = {"get_item", "query", "batch_get_item"}
 _BUSY = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
 
 
@@ -145,11 +146,16 @@ def update_arguments(
 
 
 class Table:
-    """One DynamoDB table."""
+    """One DynamoDB table.
+
+    `reads` and `writes` count capacity units since the client was made: what the table is billed by, indexes included.
+    """
 
     def __init__(self, client: Any, name: str) -> None:
         self._client = client
         self.name = name
+        self.reads = 0.0
+        self.writes = 0.0
 
     def get(self, key: Mapping[str, str], consistent: bool = False) -> Item | None:
         """The item, or None. `consistent` costs twice as much and sees every write."""
@@ -185,8 +191,12 @@ class Table:
         limit: int | None = None,
         start: Mapping[str, Any] | None = None,
         backwards: bool = False,
+        after: str = "",
+        consistent: bool = False,
     ) -> Page:
-        """One query: at most `limit` items of a partition key whose sort key begins with `prefix`."""
+        """One query: at most `limit` items of a partition key whose sort key begins with `prefix`, or is not less than
+        `after`. `consistent` costs twice as much and sees every write.
+        """
         pk_name, sk_name = (f"{index}PK", f"{index}SK") if index else ("PK", "SK")
         arguments: Item = {
             "KeyConditionExpression": "#pk = :pk",
@@ -198,6 +208,12 @@ class Table:
             arguments["KeyConditionExpression"] += " AND begins_with(#sk, :sk)"
             arguments["ExpressionAttributeNames"]["#sk"] = sk_name
             arguments["ExpressionAttributeValues"][":sk"] = {"S": prefix}
+        elif after:
+            arguments["KeyConditionExpression"] += " AND #sk >= :sk"
+            arguments["ExpressionAttributeNames"]["#sk"] = sk_name
+            arguments["ExpressionAttributeValues"][":sk"] = {"S": after}
+        if consistent:
+            arguments["ConsistentRead"] = True
         if index:
             arguments["IndexName"] = index
         if limit:
@@ -208,11 +224,22 @@ class Table:
         last = answer.get("LastEvaluatedKey")
         return Page([unmarshal_item(item) for item in answer["Items"]], unmarshal_item(last) if last else None)
 
-    def query(self, pk: str, prefix: str = "", *, index: str | None = None, backwards: bool = False) -> Iterator[Item]:
-        """All items of a partition key, however many queries that takes."""
+    def query(
+        self,
+        pk: str,
+        prefix: str = "",
+        *,
+        index: str | None = None,
+        backwards: bool = False,
+        after: str = "",
+        consistent: bool = False,
+    ) -> Iterator[Item]:
+        """All items of a partition key, however many queries that takes; the choices are those of `page`."""
         start: Item | None = None
         while True:
-            page = self.page(pk, prefix, index=index, start=start, backwards=backwards)
+            page = self.page(
+                pk, prefix, index=index, start=start, backwards=backwards, after=after, consistent=consistent
+            )
             yield from page.items
             if page.last_key is None:
                 return
@@ -237,12 +264,20 @@ class Table:
 
     def batch_write(self, puts: Iterable[Mapping[str, Any]] = (), deletes: Iterable[Mapping[str, str]] = ()) -> int:
         """Write and delete unconditionally, 25 a request; returns how many. A key may occur once only."""
-        puts_then_deletes = chain(
-            ({"PutRequest": {"Item": marshal_item(item)}} for item in puts),
-            ({"DeleteRequest": {"Key": marshal_item(key)}} for key in deletes),
+        return self._batch_write(
+            chain(
+                ({"PutRequest": {"Item": marshal_item(item)}} for item in puts),
+                ({"DeleteRequest": {"Key": marshal_item(key)}} for key in deletes),
+            )
         )
+
+    def batch_write_marshalled(self, puts: Iterable[Item]) -> int:
+        """`batch_write` of items that are in the table's own form already, for those that come by the million."""
+        return self._batch_write({"PutRequest": {"Item": item}} for item in puts)
+
+    def _batch_write(self, requests: Iterable[Item]) -> int:
         written = 0
-        for batch in batched(puts_then_deletes, BATCH_WRITE, strict=False):
+        for batch in batched(requests, BATCH_WRITE, strict=False):
             remaining: dict[str, Any] = {self.name: list(batch)}
             for attempt in range(_ATTEMPTS):
                 remaining = self._call_raw("batch_write_item", RequestItems=remaining).get("UnprocessedItems") or {}
@@ -273,6 +308,9 @@ class Table:
         arguments = condition.arguments() if condition else {}
         return {"Put": {"TableName": self.name, "Item": marshal_item(item), **arguments}}
 
+    def put_marshalled(self, item: Item) -> Item:
+        return {"Put": {"TableName": self.name, "Item": item}}
+
     def update_action(
         self,
         key: Mapping[str, str],
@@ -291,7 +329,7 @@ class Table:
 
     def _call_raw(self, method: str, **arguments: Any) -> Any:
         try:
-            return getattr(self._client, method)(**arguments)
+            answer = getattr(self._client, method)(ReturnConsumedCapacity="TOTAL", **arguments)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "ConditionalCheckFailedException":
@@ -301,6 +339,20 @@ class Table:
             if code in _BUSY or code == "TransactionConflictException":
                 raise TooBusy("the table is being throttled; try again in a few seconds") from error
             raise
+        if method in _READING:
+            self.reads += _units(answer)
+        else:
+            self.writes += _units(answer)
+        return answer
+
+
+def _units(answer: Mapping[str, Any]) -> float:
+    """Capacity units that a request consumed, as its answer says; 1 where the answer does not say."""
+    consumed = answer.get("ConsumedCapacity")
+    if not consumed:
+        return 1.0
+    parts = consumed if isinstance(consumed, list) else [consumed]
+    return float(sum(part["CapacityUnits"] for part in parts))
 
 
 def _back_off(attempt: int) -> None:

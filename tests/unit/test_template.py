@@ -328,7 +328,7 @@ def _is_narrow(resource: Any) -> bool:
     if "Fn::GetAtt" in resource:
         return True
     arn = resource["Fn::Sub"]
-    return "*" not in arn or bool(re.fullmatch(r"\$\{Bucket\.Arn\}/[a-z/]+/\*|arn:.*:execution:[^*]+[:/]\*", arn))
+    return "*" not in arn or bool(re.fullmatch(r"\$\{Bucket\.Arn\}/[a-z/-]+/\*|arn:.*:execution:[^*]+[:/]\*", arn))
 
 
 def _states(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -37,9 +37,12 @@ def segment_index(segment_id: str, site: str) -> Key:
     return {"GSI1PK": SEGMENTS, "GSI1SK": f"{escape(site)}#{segment_id}"}
 
 
+SEGMENT_VERSION_PREFIX = "VERSION#"
+
+
 def segment_version(segment_id: str, version: int) -> Key:
     """A version of a segment as it was, kept for ever."""
-    return {"PK": f"SEGMENT#{segment_id}", "SK": f"VERSION#{version:08d}"}
+    return {"PK": f"SEGMENT#{segment_id}", "SK": f"{SEGMENT_VERSION_PREFIX}{version:08d}"}
 
 
 def analysis(segment_id: str) -> Key:

@@ -1,27 +1,24 @@
 """Writing segments: create, update and preview. All three compile the rule and count exactly, over every partition."""
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from segmentation import evaluation, partitions, runs
+from segmentation import evaluation, partitions, revenue, runs
 from segmentation.engine import criteria
 from segmentation.engine.catalogue import Catalogue
-from segmentation.errors import Conflict, FieldError, InvalidInput, TooBusy
+from segmentation.errors import Conflict, FieldError, InvalidCriteria, InvalidInput, TooBusy
 from segmentation.evaluation import Definition
 from segmentation.models.segments import (
-    ConditionCount,
     CreateSegment,
     Preview,
     PreviewSegment,
     Segment,
     SegmentPatch,
 )
+from segmentation.preview_figures import Tally
 from segmentation.segments import new_id, version_of
 from segmentation.store import catalogue, jobs, memberships
 from segmentation.store import segments as stored
@@ -85,78 +82,80 @@ def update(store: Store, segment_id: str, patch: SegmentPatch, if_match: str | N
 
 
 def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
-    """Count a rule without storing anything; with a segment, also who would join and leave it.
+    """Count a rule without storing anything; with a segment, also who would join and leave it, and their revenue.
 
-    Raises InvalidInput, InvalidCriteria, NotFound.
+    Without a rule it is the segment's own: what the next run would change. Raises InvalidInput, InvalidCriteria,
+    NotFound, or Conflict for a segment that is paused.
     """
     compared = stored.get(store.table, request.segmentId, at) if request.segmentId else None
-    trial = Segment(
-        segmentId=request.segmentId or partitions.NEW,
-        segmentName="preview",
-        customerCount=0,
-        status="evaluating",
-        kind="rule",
-        criteria=request.criteria,
-        timeZone=request.timeZone,
-        now=request.now or (compared.now if compared else None),
-        version=1,
-        createdAt=at,
-        updatedAt=at,
-    )
-    definitions = _definitions(store, trial, at)
+    trial = _trial(request, compared, at)
+    definitions = _definitions_of_trial(store, request, trial, at)
     target = definitions[trial.segmentId]
-    tally = _Tally([], [])
+    columns = partitions.columns_of(definitions)
+    if compared:
+        columns = replace(columns, attributes={*(columns.attributes or ()), revenue.FEATURE})
+    tally = Tally(request.sampleSize)
     until = time.monotonic() + PATIENCE_SECONDS
-    for partition, frame_at in partitions.each(store, partitions.columns_of(definitions)):
+    for partition, frame_at in partitions.each(store, columns):
         if time.monotonic() > until:
             raise TooBusy(
                 f"only {tally.total} customers were counted in {PATIENCE_SECONDS} s; create the segment: its run counts"
             )
         found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
         mask, frame = found[trial.segmentId].mask, frame_at(target.now)
-        tally.add(frame.ids, mask, request.sampleSize)
+        tally.add(frame.ids, mask)
         if target.rule:
             seen = {name: members.mask for name, members in found.items()}
             tally.count(criteria.condition_counts(target.rule, frame, target.now, seen))
         if compared:
-            members = memberships.of_partition(store.table, compared.segmentId, partition, at)
-            tally.compare({frame.ids[row] for row in np.flatnonzero(mask)}, {m.customer_id for m in members})
+            current = memberships.of_partition(store.table, compared.segmentId, partition, at)
+            tally.compare(frame, mask, {member.customer_id for member in current})
+    joining, leaving = tally.joining, tally.leaving
     return Preview(
         customerCount=tally.customers,
-        share=round(tally.customers / tally.total, 6) if tally.total else 0.0,
+        share=tally.share(),
         totalCustomers=tally.total,
-        conditions=[ConditionCount(path=path, count=count) for path, count in tally.conditions],
+        conditions=tally.condition_counts(),
         sample=tally.sample,
-        joins=tally.joins if compared else None,
-        leaves=tally.leaves if compared else None,
-        now=request.now or at,
+        joins=joining.customers if compared else None,
+        leaves=leaving.customers if compared else None,
+        joinsRevenue=joining.total_revenue if compared else None,
+        leavesRevenue=leaving.total_revenue if compared else None,
+        joining=joining.sample() if compared else None,
+        leaving=leaving.sample() if compared else None,
+        now=trial.now or at,
     )
 
 
-@dataclass
-class _Tally:
-    """Figures of a preview, summed over partitions."""
+def _trial(request: PreviewSegment, compared: Segment | None, at: datetime) -> Segment:
+    """The segment as it would be: the one that is compared, or one that only has its id, time zone and instant."""
+    time_zone = request.timeZone or (compared.timeZone if compared else "UTC")
+    now = request.now or (compared.now if compared else None)
+    if compared and request.criteria is None:
+        return compared.model_copy(update={"timeZone": time_zone, "now": now})
+    return Segment(
+        segmentId=request.segmentId or partitions.NEW,
+        segmentName="preview",
+        customerCount=0,
+        status="evaluating",
+        kind="rule",
+        criteria=request.criteria or [],
+        timeZone=time_zone,
+        now=now,
+        version=1,
+        createdAt=at,
+        updatedAt=at,
+    )
 
-    sample: list[str]
-    conditions: list[tuple[str, int]]
-    total: int = 0
-    customers: int = 0
-    joins: int = 0
-    leaves: int = 0
 
-    def add(self, ids: tuple[str, ...], mask: Any, sample_size: int) -> None:
-        self.total += len(ids)
-        self.customers += int(mask.sum())
-        for row in np.flatnonzero(mask)[: sample_size - len(self.sample)].tolist():
-            self.sample.append(ids[row])
-
-    def count(self, counts: Iterable[tuple[str, int]]) -> None:
-        known = dict(self.conditions)
-        self.conditions = [(path, known.get(path, 0) + count) for path, count in counts]
-
-    def compare(self, after: set[str], before: set[str]) -> None:
-        self.joins += len(after - before)
-        self.leaves += len(before - after)
+def _definitions_of_trial(store: Store, request: PreviewSegment, trial: Segment, at: datetime) -> dict[str, Definition]:
+    try:
+        return _definitions(store, trial, at)
+    except InvalidCriteria as error:
+        if request.criteria is None:
+            reason = "; ".join(detail.message for detail in error.errors) or error.message
+            raise Conflict(f"segment {trial.segmentId!r} is paused, so no run changes it: {reason}") from None
+        raise
 
 
 def _checked(store: Store, segment: Segment, at: datetime) -> Segment:

@@ -112,13 +112,21 @@ class Deleted(Output):
 
 
 class PreviewSegment(Input):
-    """A rule to try. With `segmentId`, the answer also says who would join and leave that segment."""
+    """A rule to try. With `segmentId`, the answer also says who would join and leave that segment; without `criteria`
+    it is about that segment as it stands: what the next run would change.
+    """
 
-    criteria: Criteria
+    criteria: Criteria | None = None
     segmentId: SegmentId | None = None
-    timeZone: TimeZone = "UTC"
+    timeZone: TimeZone | None = Field(default=None, description="Default: the segment's, or UTC")
     now: Instant | None = None
-    sampleSize: int = Field(default=10, ge=0, le=100)
+    sampleSize: int = Field(default=10, ge=0, le=100, description="How many customers a list shows")
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.criteria is None and self.segmentId is None:
+            raise ValueError("nothing to preview: send criteria, or the segmentId of a segment, or both")
+        return self
 
 
 class ConditionCount(Output):
@@ -128,7 +136,16 @@ class ConditionCount(Output):
     count: int
 
 
+class CustomerRevenue(Output):
+    """A customer, and what they have spent net of returns."""
+
+    customerId: str
+    revenue: float
+
+
 class Preview(Output):
+    """Whom a rule matches. What follows `sample` is about the segment that was named, null without one."""
+
     customerCount: int
     share: float
     totalCustomers: int
@@ -136,6 +153,10 @@ class Preview(Output):
     sample: list[str]
     joins: int | None = None
     leaves: int | None = None
+    joinsRevenue: float | None = None
+    leavesRevenue: float | None = None
+    joining: list[CustomerRevenue] | None = None
+    leaving: list[CustomerRevenue] | None = None
     now: Instant
 
 

@@ -1,0 +1,1 @@
+"""Who moved from which segment to which: counts that partitions add up, and what follows from them."""

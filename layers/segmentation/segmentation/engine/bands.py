@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segmentation.engine.frame import Codes, Floats
 from segmentation.errors import FieldError, InsufficientData, InvalidInput
@@ -47,13 +48,19 @@ def by_share(values: Floats, names: Sequence[str], shares: Sequence[float]) -> B
     cut is the distinct score at which the share below it is nearest to what was asked for. Raises InvalidInput for
     shares that are not positive or do not sum to 1, InsufficientData with fewer distinct scores than bands.
     """
+    return by_counted_share(*np.unique(values[~np.isnan(values)], return_counts=True), names, shares)
+
+
+def by_counted_share(
+    distinct: Floats, counts: NDArray[np.int64], names: Sequence[str], shares: Sequence[float]
+) -> Bands:
+    """`by_share` of ascending `distinct` scores, each of which `counts` customers have."""
     _check_names(names)
     if len(shares) != len(names):
         _refuse("shares", f"{len(names)} names need as many shares, not {len(shares)}")
     wanted = np.cumsum(np.array(shares, dtype=np.float64))
     if not (all(share > 0 for share in shares) and abs(wanted[-1] - 1) <= SHARES_OFF):
         _refuse("shares", f"shares must be positive and sum to 1: {', '.join(f'{share:g}' for share in shares)}")
-    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     if len(distinct) and not np.isfinite(distinct[[0, -1]]).all():
         _refuse("values", "a score is infinite")
     if len(distinct) < len(names):

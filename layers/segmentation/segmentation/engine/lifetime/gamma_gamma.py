@@ -166,9 +166,10 @@ def _repeat_customers(
         raise _invalid("frequency", f"frequency={x[wrong[0]]} is not a count from 0 to {MAXIMUM_FREQUENCY}")
     wrong = np.flatnonzero(~((z >= SMALLEST_VALUE) & (z <= LARGEST_VALUE)))
     if len(wrong):
+        bad, of_all = (len(wrong), len(z)) if w is None else (round(float(part.sum())) for part in (w[wrong], w))
         raise _invalid(
             "meanValue",
-            f"{len(wrong)} of {len(z)} repeat customers have a mean value that is not positive, or no amount of money "
+            f"{bad} of {of_all} repeat customers have a mean value that is not positive, or no amount of money "
             f"(one is {z[wrong[0]]}); leave returns out of the amounts, or these customers out of the fit",
         )
     if w is not None and not (np.isfinite(w) & (w > 0)).all():

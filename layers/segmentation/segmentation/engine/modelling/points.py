@@ -1,7 +1,7 @@
 """Customers as points: features prepared, and the columns chosen that a model is fitted on."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from segmentation.engine.preprocess.chain import Chain
 from segmentation.engine.preprocess.recipe import Feature
 from segmentation.engine.preprocess.selection import Selection
 from segmentation.engine.preprocess.steps import describe
+from segmentation.engine.preprocess.values import Counted
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,18 @@ class PointModel:
 
 
 def fit_points(
-    frame: Frame, features: tuple[Feature, ...], parameters: SelectionParameters, seed: int
+    frame: Frame,
+    features: tuple[Feature, ...],
+    parameters: SelectionParameters,
+    seed: int,
+    pooled: Mapping[str, Counted] = {},
 ) -> tuple[PointModel, Floats]:
-    """How these customers become points, and the points (n, d).
+    """How these customers become points, and the points (n, d); `pooled` are values of more customers than these.
 
     Raises InvalidInput for features that cannot be, InsufficientData if no column is left that tells customers apart.
     Of scores only the Laplacian counts here: see `keep_important`.
     """
-    chain = preparing.fit(frame.columns, features)
+    chain = preparing.fit(frame.columns, features, pooled)
     prepared = preparing.apply(chain, frame.columns)
     by_laplacian = parameters.score == "laplacian"
     chosen = selection.select(

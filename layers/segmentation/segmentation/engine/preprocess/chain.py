@@ -22,6 +22,7 @@ from segmentation.engine.preprocess.categories import category_columns, category
 from segmentation.engine.preprocess.parts import part_of
 from segmentation.engine.preprocess.recipe import Feature, OneHot, Ordinal, problems
 from segmentation.engine.preprocess.steps import Categories, Flagged, Step, flagged, number_steps
+from segmentation.engine.preprocess.values import Counted, Values
 from segmentation.errors import FieldError, InsufficientData, InvalidInput
 
 MOST_COLUMNS = 100
@@ -46,8 +47,11 @@ class Chain:
     rows: int
 
 
-def fit(columns: Mapping[str, Column], features: Sequence[Feature]) -> Chain:
+def fit(columns: Mapping[str, Column], features: Sequence[Feature], pooled: Mapping[str, Counted] = {}) -> Chain:
     """The chain for `features`, learnt from all rows of `columns`. Memory: a few copies of one column at a time.
+
+    Where the rows are a sample, `pooled` has the values of all customers for some of the features, which are learnt
+    from these.
 
     InvalidInput, with every problem at once, if a feature is unknown, named twice or cannot be treated as asked;
     InsufficientData if there are no customers, or if a feature has no value for any of them.
@@ -59,7 +63,7 @@ def fit(columns: Mapping[str, Column], features: Sequence[Feature]) -> Chain:
     steps: list[Step] = []
     names: list[str] = []
     for feature in features:
-        fitted = _fitted(feature, columns[feature.name])
+        fitted = _fitted(feature, columns[feature.name], pooled.get(feature.name))
         steps += fitted
         names += _outputs(feature.name, fitted)
     _check_names(names)
@@ -101,8 +105,10 @@ def apply(chain: Chain, columns: Mapping[str, Column]) -> Floats:
     return points
 
 
-def _fitted(feature: Feature, column: Column) -> list[Step]:
-    """The steps of one feature, learnt from its column."""
+def _fitted(feature: Feature, column: Column, pooled: Counted | None) -> list[Step]:
+    """The steps of one feature, learnt from its column, or from the values of all customers."""
+    if pooled is not None:
+        return _of_number(feature, pooled)
     if bool(column.missing().all()):
         rows = len(column.missing())
         raise InsufficientData(f"{feature.name!r} has no value for any of the {rows} customers")
@@ -118,7 +124,14 @@ def _fitted(feature: Feature, column: Column) -> list[Step]:
         values = np.where(column.values >= 0, column.values, np.nan)
     else:
         values = cast(NumberColumn, column).values
-    return [*steps, *flagged(feature, float(np.isnan(values).mean())), *number_steps(feature, values)]
+    return [*steps, *_of_number(feature, Values(values))]
+
+
+def _of_number(feature: Feature, values: Values) -> list[Step]:
+    known = values.known().rows
+    if not known:
+        raise InsufficientData(f"{feature.name!r} has no value for any of the {values.rows} customers")
+    return [*flagged(feature, (values.rows - known) / values.rows), *number_steps(feature, values)]
 
 
 def _steps_of(chain: Chain, name: str) -> list[Step]:

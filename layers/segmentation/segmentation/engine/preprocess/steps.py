@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmentation.engine.frame import Floats
-from segmentation.engine.preprocess.moments import measure
 from segmentation.engine.preprocess.recipe import Feature, MadClip, Winsorise
+from segmentation.engine.preprocess.values import Values
 from segmentation.errors import FieldError, InvalidInput
 
 LIMIT = 1e15
@@ -143,27 +143,27 @@ def run(values: Floats, steps: Sequence[Step]) -> None:
         np.clip(values, -LIMIT, LIMIT, out=values)
 
 
-def number_steps(feature: Feature, values: Floats) -> list[Step]:
-    """Fits the steps of a number to `values[n]`, NaN for missing, at least one known.
+def number_steps(feature: Feature, values: Values) -> list[Step]:
+    """Fits the steps of a number to `values`, NaN for missing, at least one known.
 
     Bounds and the stand-in for missing values come from the known values, the scale from what all customers then have.
     InvalidInput if values beyond `LIMIT` remain: they cannot be squared and added.
     """
-    known = values[~np.isnan(values)]
+    known = values.known()
     steps: list[Step] = []
     if feature.outliers is not None:
         clipped = _clipped(feature.name, feature.outliers, known)
-        np.clip(known, clipped.low, clipped.high, out=known)
+        known = known.clipped(clipped.low, clipped.high)
         steps.append(clipped)
-    low, high = float(known.min()), float(known.max())
+    low, high = known.extremes()
     if not max(abs(low), abs(high)) <= LIMIT:
         raise _too_large(feature.name, low if abs(low) > abs(high) else high)
-    steps.append(Filled(feature.name, feature.missing, _stand_in(feature, known), 1 - len(known) / len(values)))
+    steps.append(Filled(feature.name, feature.missing, _stand_in(feature, known), 1 - known.rows / values.rows))
     if feature.log1p:
         steps.append(Logged(feature.name))
     if feature.scaling is not None:
         ready = values.copy()
-        run(ready, steps)
+        run(ready.numbers, steps)
         steps.append(_scaled(feature.name, feature.scaling, ready))
     return steps
 
@@ -179,54 +179,52 @@ def category_scale(feature: Feature, column: str, share: float) -> Scaled:
     return Scaled(feature.name, column, "standard", share, deviation if deviation > 0 else 1.0)
 
 
-def _clipped(name: str, outliers: Winsorise | MadClip, known: Floats) -> Clipped:
+def _clipped(name: str, outliers: Winsorise | MadClip, known: Values) -> Clipped:
     if isinstance(outliers, Winsorise):
         method = "winsorise"
-        low, high = (float(edge) for edge in np.quantile(known, [outliers.lower, outliers.upper]))
+        low, high = known.quantiles(outliers.lower, outliers.upper)
     else:
         method, centre, deviation = _robust_deviation(known)
         low, high = centre - outliers.limit * deviation, centre + outliers.limit * deviation
-    outside = np.count_nonzero(known < low) + np.count_nonzero(known > high)
-    return Clipped(name, method, low, high, outside / len(known))
+    return Clipped(name, method, low, high, known.outside(low, high) / known.rows)
 
 
-def _robust_deviation(known: Floats) -> tuple[str, float, float]:
+def _robust_deviation(known: Values) -> tuple[str, float, float]:
     """Method, median and robust standard deviation.
 
     Where more than half of the values are equal, the median absolute deviation is 0 and would make all of them equal:
     the mean absolute deviation takes its place. Source: Iglewicz and Hoaglin, How to detect and handle outliers (1993).
     """
-    centre = float(np.median(known))
-    distances = np.abs(known - centre)
-    spread = float(np.median(distances))
+    centre = known.median()
+    distances = known.distances(centre)
+    spread = distances.median()
     if spread > 0:
         return "mad", centre, spread * _MAD_TO_DEVIATION
-    return "mean absolute deviation", centre, float(distances.mean()) * _MEAN_TO_DEVIATION
+    return "mean absolute deviation", centre, distances.mean() * _MEAN_TO_DEVIATION
 
 
-def _stand_in(feature: Feature, known: Floats) -> float:
+def _stand_in(feature: Feature, known: Values) -> float:
     """What missing values become; of several most frequent values, the lowest."""
     if feature.missing == "constant":
         return float(feature.constant or 0)
     if feature.missing == "median":
-        return float(np.median(known))
-    values, counts = np.unique(known, return_counts=True)
-    return float(values[np.argmax(counts)])
+        return known.median()
+    return known.mode()
 
 
-def _scaled(name: str, scaling: str, ready: Floats) -> Scaled:
+def _scaled(name: str, scaling: str, ready: Values) -> Scaled:
     """A constant column keeps a scale of 1 and becomes 0. Without a spread between the quartiles, the robust scale is
     the standard deviation.
     """
-    moments = measure(ready.reshape(-1, 1))
-    low, high = float(moments.low[0]), float(moments.high[0])
+    low, high = ready.extremes()
     if low == high:
         return Scaled(name, name, "constant", low, 1.0)
+    mean, variance = ready.moments()
     # Squares of tiny differences vanish; the range does not.
-    deviation = float(np.sqrt(moments.variance()[0])) or high - low
+    deviation = float(np.sqrt(variance)) or high - low
     if scaling == "standard":
-        return Scaled(name, name, "standard", float(moments.mean[0]), deviation)
-    first, median, third = (float(edge) for edge in np.quantile(ready, [0.25, 0.5, 0.75]))
+        return Scaled(name, name, "standard", mean, deviation)
+    first, median, third = ready.quantiles(0.25, 0.5, 0.75)
     if third > first:
         return Scaled(name, name, "interquartile range", median, third - first)
     return Scaled(name, name, "median and standard deviation", median, deviation)

@@ -22,7 +22,11 @@ def natural_breaks(values: Floats, groups: int, field: str) -> Floats:
     values is the start of Lloyd's iteration over all of them. The result depends on neither order nor chance. Raises
     InvalidInput, naming `field`, if there are fewer distinct values than groups.
     """
-    distinct, counts = np.unique(values, return_counts=True)
+    return counted_breaks(*np.unique(values, return_counts=True), groups, field)
+
+
+def counted_breaks(distinct: Floats, counts: Offsets, groups: int, field: str) -> Floats:
+    """`natural_breaks` of ascending `distinct` values, each of which `counts` rows have."""
     if len(distinct) < groups:
         message = f"bins={groups} exceeds the {len(distinct)} distinct values of {field}"
         raise InvalidInput(message, [FieldError("bins", message)])

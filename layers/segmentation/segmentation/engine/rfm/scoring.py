@@ -5,6 +5,7 @@ therefore stay empty: where half of the customers ordered once, they all have fr
 know where the numbers came from nor how groups are named.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.frame import Bools, Floats
-from segmentation.engine.rfm.breaks import natural_breaks
+from segmentation.engine.rfm.breaks import counted_breaks, natural_breaks
+from segmentation.engine.sketches.histogram import Histogram, quantiles
 from segmentation.errors import FieldError, InsufficientData, InvalidInput
 
 FEWEST, MOST = 3, 10
@@ -21,6 +23,8 @@ FEWEST, MOST = 3, 10
 
 LARGEST = 1e100
 """Numbers beyond it are refused, so that sums of squares stay finite."""
+
+DIMENSIONS = ("recency", "frequency", "monetary")
 
 CHUNK = 16_384
 """Rows scored at once: three columns of them stay in the cache of a core."""
@@ -110,8 +114,7 @@ def fit(recency: Floats, frequency: Floats, monetary: Floats, binning: Binning) 
     for name, values in columns.items():
         _check_values(name, values)
     customers = int(np.count_nonzero(known))
-    if customers < bins and not isinstance(binning, Thresholds):
-        raise InsufficientData(f"{customers} customers with purchases are fewer than bins={bins}")
+    _check_customers(customers, binning)
     cuts = {name: _cuts(name, values, binning) for name, values in columns.items()}
     blank = {name: Dimension(*cuts[name], counts=(0,) * bins) for name in columns}
     model = Rfm(bins, **blank, customers=customers, binning=binning)
@@ -121,6 +124,23 @@ def fit(recency: Floats, frequency: Floats, monetary: Floats, binning: Binning) 
         for name in columns
     }
     return Rfm(bins, **counted, customers=customers, binning=binning)
+
+
+def fit_counted(histograms: Mapping[str, Histogram], binning: Binning) -> Rfm:
+    """The cut points of customers whose `recency`, `frequency` and `monetary` are counted in histograms, of those of
+    whom all three are known; how many have which score is left at 0.
+
+    As `fit` where the histograms are exact, else to their resolution. Raises what `fit` raises.
+    """
+    bins = _bins_of(binning)
+    for name in DIMENSIONS:
+        _check_values(name, histograms[name].high, histograms[name].count)
+    customers = histograms["recency"].total
+    _check_customers(customers, binning)
+    dimensions = {
+        name: Dimension(*_counted_cuts(name, histograms[name], binning), counts=(0,) * bins) for name in DIMENSIONS
+    }
+    return Rfm(bins, **dimensions, customers=customers, binning=binning)
 
 
 def score(model: Rfm, recency: Floats, frequency: Floats, monetary: Floats) -> Scores:
@@ -155,12 +175,31 @@ def _pass(part: NDArray[np.int8], values: Floats, dimension: Dimension, right: n
 def _cuts(name: str, values: Floats, binning: Binning) -> tuple[Floats, Closed]:
     """Cut points of one dimension, and on which side of a cut point a value equal to it lies."""
     if isinstance(binning, Thresholds):
-        given = np.array(getattr(binning, name), dtype=np.float64)
-        return given, "right" if name == "recency" else "left"
+        return _given(name, binning)
     if isinstance(binning, KMeansBins):
         return natural_breaks(values, binning.bins, name), "right"
-    quantiles = np.quantile(values, np.arange(1, binning.bins) / binning.bins)
-    return (quantiles + 1, "left") if binning.method == "r" else (quantiles, "right")
+    return _by_quantiles(np.quantile(values, _shares(binning)), binning)
+
+
+def _counted_cuts(name: str, histogram: Histogram, binning: Binning) -> tuple[Floats, Closed]:
+    """The same of values that are counted."""
+    if isinstance(binning, Thresholds):
+        return _given(name, binning)
+    if isinstance(binning, KMeansBins):
+        return counted_breaks(histogram.high, histogram.count, binning.bins, name), "right"
+    return _by_quantiles(quantiles(histogram, _shares(binning)), binning)
+
+
+def _given(name: str, binning: Thresholds) -> tuple[Floats, Closed]:
+    return np.array(getattr(binning, name), dtype=np.float64), "right" if name == "recency" else "left"
+
+
+def _shares(binning: Quantiles) -> Floats:
+    return np.arange(1, binning.bins) / binning.bins
+
+
+def _by_quantiles(found: Floats, binning: Quantiles) -> tuple[Floats, Closed]:
+    return (found + 1, "left") if binning.method == "r" else (found, "right")
 
 
 def _bins_of(binning: Binning) -> int:
@@ -189,13 +228,20 @@ def _bins_of_thresholds(binning: Thresholds) -> int:
     return sizes["recency"] + 1
 
 
-def _check_values(name: str, values: Floats) -> None:
+def _check_customers(customers: int, binning: Binning) -> None:
+    if customers < _bins_of(binning) and not isinstance(binning, Thresholds):
+        raise InsufficientData(f"{customers} customers with purchases are fewer than bins={binning.bins}")
+
+
+def _check_values(name: str, values: Floats, counts: NDArray[np.int64] | None = None) -> None:
     """Recency and frequency cannot be negative; money can, when more was returned than bought."""
     low = -LARGEST if name == "monetary" else 0.0
-    wrong = values[(values < low) | (values > LARGEST)]
-    if len(wrong):
-        why = "lies after the day of analysis" if name == "recency" and wrong[0] < 0 else "is not possible"
-        _refuse(name, f"{name}={wrong[0]:g} {why} (rows in error: {len(wrong)})")
+    is_wrong = (values < low) | (values > LARGEST)
+    if is_wrong.any():
+        wrong = values[is_wrong][0]
+        rows = np.count_nonzero(is_wrong) if counts is None else counts[is_wrong].sum()
+        why = "lies after the day of analysis" if name == "recency" and wrong < 0 else "is not possible"
+        _refuse(name, f"{name}={wrong:g} {why} (rows in error: {rows})")
 
 
 def _refuse(field: str, message: str) -> None:

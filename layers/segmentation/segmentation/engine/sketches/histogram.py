@@ -52,7 +52,9 @@ class Histogram:
         return int(self.count.sum())
 
 
-EMPTY = Histogram(0, *(np.empty(0, dtype=kind) for kind in (np.int64, np.float64, np.float64, np.int64)))
+_NONE, _NUMBERS = np.empty(0, dtype=np.int64), np.empty(0)
+EMPTY = Histogram(0, _NONE, _NUMBERS, _NUMBERS, _NONE)
+"""Nobody's."""
 
 
 def of_values(values: Floats, bounds: Bounds, group: Integers | None = None) -> Histogram:

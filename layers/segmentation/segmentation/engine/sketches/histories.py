@@ -36,7 +36,9 @@ class Histories:
     count: Integers
 
 
-EMPTY = Histories(0, *(np.empty(0, dtype=np.int64) for _ in _FIELDS))
+_NONE = np.empty(0, dtype=np.int64)
+EMPTY = Histories(0, _NONE, _NONE, _NONE, _NONE)
+"""Nobody's."""
 
 
 def of_customers(frequency: Integers, recency: Integers, age: Integers, most: int = MOST) -> Histories:
@@ -55,8 +57,8 @@ def merged(parts: Iterable[Histories], most: int = MOST) -> Histories:
 
 
 def _together(parts: Sequence[Histories], most: int) -> Histories:
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
-    return _compact(max(part.level for part in parts), *columns, most)
+    frequency, recency, age, count = (np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
+    return _compact(max(part.level for part in parts), frequency, recency, age, count, most)
 
 
 def _compact(

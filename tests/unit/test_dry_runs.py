@@ -11,11 +11,12 @@ import pytest
 
 from segmentation import dry_runs
 from segmentation.engine.frame import Frame, NumberColumn
-from segmentation.store.memberships import Change, Who
+from segmentation.store.memberships import Change, Why
 from segmentation.store.store import Store
 from support.files import MemoryFiles
 
 JOB = "run-1"
+WHY = Why("rule", JOB)
 
 
 @pytest.fixture
@@ -28,16 +29,12 @@ def frame(spent: dict[str, float]) -> Frame:
     return Frame(len(spent), {"totalSpent": NumberColumn(np.array([*spent.values()]))}, {}, tuple(spent))
 
 
-def joins(segment_id: str, *customers: str, legal_entity_id: str = "", since: str | None = None) -> list[Change]:
-    return [moved(segment_id, (customer, legal_entity_id), True, since) for customer in customers]
+def joins(segment_id: str, *customers: str, legal_entity_id: str = "", stays: bool = False) -> list[Change]:
+    return [Change(segment_id, (who, legal_entity_id), True, "rule", WHY, None, stays) for who in customers]
 
 
 def leaves(segment_id: str, *customers: str) -> list[Change]:
-    return [moved(segment_id, (customer, ""), False) for customer in customers]
-
-
-def moved(segment_id: str, who: Who, entered: bool, since: str | None = None) -> Change:
-    return Change(segment_id, who, entered, "rule", "rule", JOB, None, since)
+    return [Change(segment_id, (who, ""), False, "rule", WHY) for who in customers]
 
 
 def rows(store: Store, report: dry_runs.Report) -> list[dict[str, str]]:
@@ -100,7 +97,7 @@ def test_a_worker_that_dies_before_its_figures_leaves_nothing_in_the_report(
 
 
 def test_who_stays_with_another_end_or_source_is_not_reported(store: Store) -> None:
-    stays = joins("vip", "a", since="2026-01-01T00:00:00.000000Z")
+    stays = joins("vip", "a", stays=True)
     dry_runs.record(store, JOB, 0, [("vip", stays)], frame({"a": 1.0}))
     report = dry_runs.gather(store, JOB)
     assert report.details["wouldChange"] == {}

@@ -1,0 +1,1 @@
+"""How far the customers of today have moved from those that a model was fitted on."""

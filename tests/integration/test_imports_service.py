@@ -10,6 +10,7 @@ from segmentation.errors import NotFound, TooBusy
 from segmentation.models.customers import PutCustomer
 from segmentation.models.jobs import Job
 from segmentation.models.segments import CreateSegment
+from segmentation.partition_evaluation import Evaluation
 from segmentation.store import jobs, keys, pointers
 from support.service import Service
 
@@ -123,13 +124,11 @@ def test_a_worker_that_dies_after_its_merge_is_repeated_without_loss(
     for item in planned["chunks"]:
         service.import_chunk(item)
         service.import_chunk(item)
-    whole = partition_runs._evaluate
     with monkeypatch.context() as patch:
-        patch.setattr(partition_runs, "_evaluate", lambda *_: (_ for _ in ()).throw(TooBusy("killed")))
+        patch.setattr(Evaluation, "write", lambda *_: (_ for _ in ()).throw(TooBusy("killed")))
         for item in planned["partitions"]:
             with pytest.raises(TooBusy):
                 service.evaluate_partition(item)
-    assert partition_runs._evaluate is whole
     for item in [*planned["partitions"], *planned["partitions"]]:
         service.evaluate_partition(item)
     import_jobs.finish(service.store, {**event, "plan": planned}, service.now)

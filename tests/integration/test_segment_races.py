@@ -10,7 +10,6 @@ from segmentation import (
     customers,
     finishing,
     members,
-    partition_runs,
     runs,
     segments,
 )
@@ -23,6 +22,7 @@ from segmentation.models.segments import (
 )
 from segmentation.store import catalogue
 from support.germans import count, create, fill, ids, put
+from support.races import before_writing
 from support.service import Service
 
 
@@ -121,16 +121,14 @@ def test_a_profile_written_while_a_worker_evaluates_is_not_undone(
 ) -> None:
     create(shop)
     shop.settle()
-    whole = partition_runs._evaluate
     moved: list[str] = []
 
-    def meanwhile(*arguments: object) -> dict[str, int]:
+    def meanwhile() -> None:
         if not moved:
             moved.append("c0")
             put(shop, "c0", country="US")
-        return whole(*arguments)
 
-    monkeypatch.setattr(partition_runs, "_evaluate", meanwhile)
+    before_writing(monkeypatch, meanwhile)
     runs.begin(shop.store, shop.now)
     shop.settle()
     assert moved

@@ -23,6 +23,7 @@ from segmentation.models.segments import (
 )
 from segmentation.store import catalogue, keys, memberships
 from segmentation.store import segments as stored
+from segmentation.store.held import held
 from segmentation.store.memberships import Decision, State, Who
 from segmentation.store.store import Store
 
@@ -186,7 +187,9 @@ def _definitions(store: Store, segment: Segment, at: datetime) -> dict[str, Defi
 def _settle(store: Store, asked: _Asked, decisions: _Decisions, errors: list[str], at: datetime) -> AssignResult:
     """Write the decisions and the memberships that follow for the customers at hand."""
     found = asked.found[asked.definition.segment.segmentId]
-    changes = evaluation.changes(asked.definition, asked.frame, found, decisions.state(), _CAUSE)
+    why = evaluation.why(asked.definition, _CAUSE)
+    known = held(asked.state, asked.frame)
+    changes, _ = evaluation.changes(asked.definition, asked.frame, found, decisions.state(), known, why)
     memberships.decide(store.table, decisions.made, changes, at, store.partitions)
     count = len(asked.errors) + asked.frame.size
     return AssignResult(successCount=count - len(errors), failedCount=len(errors), errors=errors)

@@ -5,7 +5,7 @@ has counted, which is ascending for the items of one partition key.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from segmentation.store.store import Store
 from segmentation.store.table import Condition, ConditionFailed, Item, Table, unmarshal_item
 
 _ATTEMPTS = 6
+_BEHIND = ("jobId", "segmentVersion", "modelVersion", "movedFrom", "movedTo")
+"""What a history item says of where a change comes from, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def record(store: Store, records: Iterable[Mapping[str, Any]]) -> int:
         counted.setdefault((change.segment_id, change.partition), []).append(change)
     for (segment_id, partition), group in counted.items():
         _count(store.table, segment_id, partition, group)
-    store.events.put([_event(change) for change in changes])
+    # Changes of different segments come in any order: in a batch a customer's are told in order of time.
+    in_order = sorted(changes, key=lambda change: change.time)
+    store.events.put([event for change in in_order for event in _events(change)])
     return len(changes)
 
 
@@ -87,17 +91,28 @@ def _history(change: Change) -> Item:
         "time": change.time,
         "cause": item["cause"],
         "source": item["source"],
-        "jobId": item.get("jobId"),
+        **{name: item.get(name) for name in _BEHIND},
     }
 
 
-def _event(change: Change) -> Event:
-    """The same change as others hear of it; the id is the same however often it is delivered."""
+def _events(change: Change) -> Iterator[Event]:
+    """The same change as others hear of it; an id is the same however often it is delivered.
+
+    A customer who goes from one group of a model to another is told of once more, with both.
+    """
     told = _history(change)
-    fields = ("customerId", "segmentId", "legalEntityId", "time", "cause", "source", "jobId")
-    event_id = hashlib.sha256(f"{told['PK']}\n{told['SK']}".encode()).hexdigest()[:32]
-    detail = {"eventId": event_id, **{name: told[name] for name in fields if told[name] is not None}}
-    return Event("customer.entered_segment" if change.entered else "customer.exited_segment", detail)
+    fields = ("customerId", "segmentId", "legalEntityId", "time", "cause", "source", *_BEHIND)
+    detail = {name: told[name] for name in fields if told[name] is not None}
+    kind = "customer.entered_segment" if change.entered else "customer.exited_segment"
+    yield Event(kind, {"eventId": _event_id(told), **detail})
+    if change.entered and told["movedFrom"]:
+        moved = {name: value for name, value in detail.items() if name not in ("segmentId", "movedFrom")}
+        both = {"from": told["movedFrom"], "to": change.segment_id}
+        yield Event("customer.moved", {"eventId": _event_id(told, "moved"), **both, **moved})
+
+
+def _event_id(told: Item, kind: str = "") -> str:
+    return hashlib.sha256(f"{told['PK']}\n{told['SK']}{kind}".encode()).hexdigest()[:32]
 
 
 def _count(table: Table, segment_id: str, partition: int, changes: list[Change]) -> None:

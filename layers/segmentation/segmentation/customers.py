@@ -22,7 +22,8 @@ from segmentation.members import customer_segment
 from segmentation.models.common import iso
 from segmentation.models.customers import Customer, Erased, PutCustomer
 from segmentation.store import catalogue, customers, history, jobs, keys, memberships, segments
-from segmentation.store.memberships import State
+from segmentation.store.held import held
+from segmentation.store.memberships import Change, State
 from segmentation.store.reading.datasets import attribute_name
 from segmentation.store.store import Store
 
@@ -72,14 +73,13 @@ def _refresh(store: Store, customer_id: str, frame_at: evaluation.FrameAt, known
     definitions = evaluation.define(everything.values(), names, at)
     states = memberships.states_of_customer(store.table, customer_id)
     found = evaluation.members(definitions, frame_at, lambda segment_id: states.get(segment_id, State()))
-    changes = [
-        change
-        for segment_id, definition in definitions.items()
-        for change in evaluation.changes(
-            definition, frame_at(definition.now), found[segment_id], states.get(segment_id, State()), "profile"
-        )
-    ]
-    memberships.write(store.table, changes, at, store.partitions)
+    changes: list[Change] = []
+    for segment_id, definition in definitions.items():
+        frame, state = frame_at(definition.now), states.get(segment_id, State())
+        why = evaluation.why(definition, "profile")
+        found_changes, _ = evaluation.changes(definition, frame, found[segment_id], state, held(state, frame), why)
+        changes += found_changes
+    memberships.write_outside(store.table, changes, at, store.partitions)
 
 
 def _checked(given: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Kind]]:

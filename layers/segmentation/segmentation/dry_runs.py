@@ -92,7 +92,7 @@ def _tables(
     known = revenue.of_customers(frame)
     for segment_id, found in changes:
         # Who stays, but until another instant or from another source, neither joins nor leaves.
-        moves = [change for change in found if not (change.entered and change.since)]
+        moves = [change for change in found if not change.stays]
         if moves:
             amounts = _amounts(moves, frame, known)
             figures[segment_id] = _figures(moves, amounts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segmentation.engine import criteria
 from segmentation.engine.catalogue import Catalogue
@@ -16,7 +17,8 @@ from segmentation.engine.frame import Bools, Frame
 from segmentation.errors import InvalidCriteria
 from segmentation.models.common import iso
 from segmentation.models.segments import Segment
-from segmentation.store.memberships import Change, State, Who
+from segmentation.store.held import CODES, SOURCES, Held, Other
+from segmentation.store.memberships import Change, State, Who, Why
 
 CLOCK = ""
 """Key of statistics that are not pinned to an instant of their own."""
@@ -29,7 +31,8 @@ StateOf = Callable[[str], State]
 class Definition:
     """A segment as one evaluation sees it.
 
-    `rule` is None for manual segments; `open` is False while nobody can be a member.
+    `rule` is None for manual segments; `open` is False while nobody can be a member, `ended` says that it is so for
+    good.
     """
 
     segment: Segment
@@ -37,6 +40,7 @@ class Definition:
     now: np.datetime64
     open: bool
     paused: str | None = None
+    ended: bool = False
 
 
 Definitions = Mapping[str, Definition]
@@ -75,7 +79,9 @@ def define(segments: Iterable[Segment], catalogue: Catalogue, at: datetime) -> d
         except InvalidCriteria as error:
             paused = "; ".join(detail.message for detail in error.errors) or error.message
         now = instant(segment.now or at)
-        definitions[segment.segmentId] = Definition(segment, rule, now, _is_open(segment, at), paused)
+        definitions[segment.segmentId] = Definition(
+            segment, rule, now, _is_open(segment, at), paused, _has_ended(segment, at)
+        )
     return definitions
 
 
@@ -128,49 +134,90 @@ def members(definitions: Definitions, frame_at: FrameAt, state_of: StateOf) -> d
 
 
 def changes(
-    definition: Definition, frame: Frame, found: Members, state: State, cause: str, job_id: str | None = None
-) -> list[Change]:
-    """What must be written so that the table says what was found, for the customers of the frame and those who are
-    gone.
+    definition: Definition, frame: Frame, found: Members, decisions: State, held: Held, why: Why
+) -> tuple[list[Change], Held]:
+    """What must be written so that the table, which has `held`, says what was found, for the customers of the frame
+    and those who are gone; and what it says then.
     """
     if definition.paused:
-        return []
-    segment = definition.segment
-    until = iso(segment.validity.endsAt) if segment.validity and segment.validity.endsAt else None
-    wanted = _wanted(definition, frame, found, state)
-    entered = [
-        Change(segment.segmentId, who, True, source, cause, job_id, until)
-        for who, source in wanted.items()
-        if who not in state.members
+        return [], held
+    segment_id = definition.segment.segmentId
+    until = until_of(definition)
+    wanted, entities = _wanted(definition, frame, found, decisions)
+    after = Held(wanted, until, {who: Other(CODES[source], until) for who, source in entities.items()})
+    odd = {row: who for who in held.others if not who[1] and (row := frame.position(who[0])) is not None}
+    was, is_in = held.sources > 0, wanted > 0
+    new = is_in & ~was
+    new[list(odd)] = False
+    kept = was & is_in
+    stayed = kept if until != held.until else kept & (wanted != held.sources)
+
+    def crossing(rows: NDArray[np.intp], codes: NDArray[np.int8], entered: bool, stays: bool = False) -> list[Change]:
+        end = until if entered else None
+        ids, sources = frame.ids, [SOURCES[code] for code in codes[rows].tolist()]
+        return [
+            Change(segment_id, (ids[row], ""), entered, source, why, end, stays)
+            for row, source in zip(rows.tolist(), sources, strict=True)
+        ]
+
+    result = crossing(np.flatnonzero(new), wanted, entered=True)
+    result += crossing(np.flatnonzero(stayed), wanted, entered=True, stays=True)
+    result += crossing(np.flatnonzero(was & ~is_in), held.sources, entered=False)
+    result += [
+        Change(segment_id, who, True, source, why, until) for who, source in entities.items() if who not in held.others
     ]
-    # Who stays, but until another instant or from another source: a member all the while, since the same instant.
-    stayed = [
-        Change(segment.segmentId, who, True, wanted[who], cause, job_id, until, member.since)
-        for who, member in state.members.items()
-        if who in wanted and (member.until, member.source) != (until, wanted[who])
-    ]
-    left = [
-        Change(segment.segmentId, who, False, member.source, cause, job_id)
-        for who, member in state.members.items()
-        if who not in wanted
-    ]
-    return entered + stayed + left
+    targets = {who: int(wanted[row]) for row, who in odd.items()} | {w: after.others[w].source for w in after.others}
+    for who, other in held.others.items():
+        target = targets.get(who, 0)
+        if not target:
+            result.append(Change(segment_id, who, False, SOURCES[other.source], why))
+        elif other != (target, until):
+            result.append(Change(segment_id, who, True, SOURCES[target], why, until, True))
+    return result, after
 
 
-def _wanted(definition: Definition, frame: Frame, found: Members, state: State) -> dict[Who, str]:
-    """Memberships that should be, with their source: one without legal entity by the rule, and one for every
-    include.
+def why(definition: Definition, cause: str, job_id: str | None = None, model_version: int | None = None) -> Why:
+    """What a change follows from, with the versions behind it: `cause` is who evaluates, `run` for what the rule or
+    the model says by itself.
     """
+    segment = definition.segment
+    if definition.ended:
+        cause = "expiry"
+    elif cause == "run":
+        cause = "model" if segment.model else "rule"
+    return Why(cause, job_id, segment.version, model_version if segment.model else None)
+
+
+def until_of(definition: Definition) -> str | None:
+    """The instant at which members leave by themselves."""
+    validity = definition.segment.validity
+    return iso(validity.endsAt) if validity and validity.endsAt else None
+
+
+def _wanted(
+    definition: Definition, frame: Frame, found: Members, decisions: State
+) -> tuple[NDArray[np.int8], dict[Who, str]]:
+    """Memberships that should be: the code of the source per row for those without legal entity, and the source of
+    those with one, one for every include.
+    """
+    wanted = np.zeros(frame.size, dtype=np.int8)
+    entities: dict[Who, str] = {}
     if not definition.open:
-        return {}
-    wanted: dict[Who, str] = {(frame.ids[row], ""): "rule" for row in np.flatnonzero(found.matched).tolist()}
-    for who in _included(state):
-        if frame.position(who[0]) is not None:
-            wanted.setdefault(who, state.includes[who])
-    for customer_id, legal_entity_id in state.excludes:
-        if not legal_entity_id:
-            wanted.pop((customer_id, ""), None)
-    return wanted
+        return wanted, entities
+    wanted[found.matched] = CODES["rule"]
+    for who in _included(decisions):
+        row = frame.position(who[0])
+        if row is None:
+            continue
+        if who[1]:
+            entities[who] = decisions.includes[who]
+        elif not wanted[row]:
+            wanted[row] = CODES[decisions.includes[who]]
+    for customer_id, legal_entity_id in decisions.excludes:
+        row = None if legal_entity_id else frame.position(customer_id)
+        if row is not None:
+            wanted[row] = 0
+    return wanted, entities
 
 
 def _included(state: State) -> list[Who]:
@@ -190,8 +237,11 @@ def _override(definition: Definition, frame: Frame, state: State) -> Override | 
 def _is_open(segment: Segment, at: datetime) -> bool:
     validity = segment.validity
     begun = not validity or not validity.startsAt or validity.startsAt <= at
-    ended = bool(validity and validity.endsAt and validity.endsAt <= at)
-    return segment.active and begun and not ended
+    return segment.active and begun and not _has_ended(segment, at)
+
+
+def _has_ended(segment: Segment, at: datetime) -> bool:
+    return bool(segment.validity and segment.validity.endsAt and segment.validity.endsAt <= at)
 
 
 def _same_instant(order: Iterable[str], definitions: Definitions) -> Iterator[list[str]]:

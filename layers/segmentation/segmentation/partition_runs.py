@@ -7,34 +7,34 @@ end.
 import gzip
 import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segmentation import evaluation, partitions, scoring
+from segmentation import dry_runs, evaluation, partitions
 from segmentation.engine.analysis.measuring import measure
 from segmentation.errors import NotFound, TooBusy
-from segmentation.evaluation import Definitions, Members
+from segmentation.partition_evaluation import Evaluation
 from segmentation.store import (
-    catalogue,
+    checkpoints,
     customers,
     jobs,
     keys,
     memberships,
     merge,
     pointers,
-    scorers,
     segments,
     snapshot,
 )
-from segmentation.store.memberships import Decision
+from segmentation.store.checkpoints import Writing
+from segmentation.store.memberships import Change, Decision
 from segmentation.store.snapshot import Pointer, Snapshot
 from segmentation.store.store import Store
+from segmentation.usage import Meter
 
 EVALUATE = "evaluate"
 IMPORT = "import"
@@ -52,6 +52,7 @@ class Task:
     segment_ids: tuple[str, ...] | None = None
     now: datetime | None = None
     dropped_at: datetime | None = None
+    dry_run: bool = False
 
     @staticmethod
     def of(event: Mapping[str, Any], job: Mapping[str, Any]) -> "Task":
@@ -65,6 +66,7 @@ class Task:
             tuple(named) if named is not None else None,
             datetime.fromisoformat(now) if now else None,
             datetime.fromisoformat(job["createdAt"]),
+            bool(job["details"].get("dryRun")),
         )
 
 
@@ -75,22 +77,78 @@ def work(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]
 
 def evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
     """Do the task and record its figures with the job: customers read, memberships entered and left, decisions
-    taken from a file.
+    taken from a file, and what it used.
     """
+    meter = Meter(store)
     counts = {"customers": 0, "entered": 0, "left": 0}
     if task.kind == IMPORT and task.dataset == "members":
         counts["skipped"] = _take_members(store, task, at)
-    for _ in range(_ATTEMPTS if _has_work(store, task) else 0):
-        merged, pointer = _merge(store, task, at)
-        counts["customers"] = merged.customers.num_rows
-        for name, number in _evaluate(store, task, merged, at).items():
-            counts[name] += number
-        # What others wrote meanwhile, files or profiles, may have been overwritten with an older truth: look again.
-        moved = partitions.current(store, task.partition) != pointer
-        if not moved and not customers.of_partition(store.table, task.partition):
-            break
+    if task.dry_run:
+        counts |= _try(store, task, at)
+    elif _has_work(store, task):
+        counts |= _merge_and_evaluate(store, task, at)
     expires_at = int(at.timestamp()) + jobs.KEEP_SECONDS
-    jobs.record_part(store.table, task.job_id, EVALUATE, task.partition, counts, expires_at)
+    jobs.record_part(store.table, task.job_id, EVALUATE, task.partition, counts | meter.counts(), expires_at)
+    return counts
+
+
+def _merge_and_evaluate(store: Store, task: Task, at: datetime) -> dict[str, int]:
+    """Bring the partition's files up to date, then every segment's memberships."""
+    counts = {"customers": 0, "entered": 0, "left": 0}
+    writing = checkpoints.begin(store.table, store.files, task.partition, at)
+    try:
+        for _ in range(_ATTEMPTS):
+            merged, pointer = _merge(store, task, at)
+            counts["customers"] = merged.customers.num_rows
+            evaluated = Evaluation(store, task.partition, merged, writing.before, at, task.now or at)
+            written = evaluated.write(task.kind, task.job_id, task.segment_ids, store.partitions)
+            for name, number in written.items():
+                counts[name] += number
+            # What others did meanwhile, to files, profiles, rules or by hand, may have been overwritten with an older
+            # truth: look again.
+            is_current = partitions.current(store, task.partition) == pointer
+            is_current = is_current and not customers.of_partition(store.table, task.partition)
+            if evaluated.holds(task.job_id, store.partitions) and is_current:
+                break
+            writing = replace(writing, before=evaluated.checkpoint())
+        for segment_id in segments.deleting(store.table):
+            counts["left"] += memberships.remove_partition(
+                store.table, segment_id, task.partition, at, task.job_id, store.partitions
+            )
+        _end_turn(store, task, writing, evaluated)
+    except BaseException:
+        checkpoints.abandon(store.table, writing)
+        raise
+    _measure(store, task.partition, evaluated, at)
+    return counts
+
+
+def _end_turn(store: Store, task: Task, writing: Writing, evaluated: Evaluation) -> None:
+    """Leave a checkpoint of what the memberships are, if all of them are known."""
+    checkpoint = evaluated.checkpoint()
+    if checkpoint is None:
+        checkpoints.abandon(store.table, writing)
+        return
+    checkpoints.publish(store.table, store.files, writing, checkpoint)
+    if task.kind == "erasure":
+        checkpoints.forget(store.table, store.files, task.partition, evaluated.ids)
+
+
+def _try(store: Store, task: Task, at: datetime) -> dict[str, int]:
+    """Say who would enter and leave, and write nothing of it."""
+    read = partitions.read(store, task.partition)
+    before = checkpoints.last(store.table, store.files, task.partition, at)
+    evaluated = Evaluation(store, task.partition, read, before, at, task.now or at)
+    counts = {"customers": evaluated.frame.size, "entered": 0, "left": 0}
+
+    def found() -> Iterator[tuple[str, list[Change]]]:
+        for result in evaluated.changes(task.kind, task.job_id, task.segment_ids):
+            for segment_id, (changes, _) in result.items():
+                counts["entered"] += sum(change.entered and not change.stays for change in changes)
+                counts["left"] += sum(not change.entered for change in changes)
+                yield segment_id, changes
+
+    dry_runs.record(store, task.job_id, task.partition, found(), evaluated.frame)
     return counts
 
 
@@ -163,46 +221,13 @@ def _number(version: str) -> int:
     return int(version.split("-")[0])
 
 
-def _evaluate(store: Store, task: Task, merged: Snapshot, at: datetime) -> dict[str, int]:
-    now = task.now or at
-    known = list(segments.all_segments(store.table, at))
-    items = catalogue.items(store.table)
-    names = catalogue.from_items(items, [segment.segmentId for segment in known])
-    definitions = evaluation.define(known, names, now)
-    frame_at = partitions.frame_at(merged, scoring.load(store.files, scorers.usable(items, names.attributes)))
-    found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, task.partition))
-    cause = {IMPORT: "import", "erasure": "erasure"}.get(task.kind, "run")
-    counts = {"entered": 0, "left": 0}
-    for segment_id, definition in definitions.items():
-        if task.segment_ids is not None and segment_id not in task.segment_ids:
-            continue
-        # One segment's members at a time: those of all segments together would not fit a worker.
-        state = memberships.state_of_partition(store.table, segment_id, task.partition)
-        frame = frame_at(definition.now)
-        changes = evaluation.changes(definition, frame, found[segment_id], state, cause, task.job_id)
-        memberships.write(store.table, changes, at, store.partitions)
-        counts["entered"] += sum(change.entered for change in changes)
-        counts["left"] += sum(not change.entered for change in changes)
-    for segment_id in segments.deleting(store.table):
-        counts["left"] += memberships.remove_partition(store.table, segment_id, task.partition, at, task.job_id)
-    _measure(store, task.partition, definitions, found, frame_at, evaluation.instant(now), at)
-    return counts
-
-
-def _measure(
-    store: Store,
-    partition: int,
-    definitions: Definitions,
-    found: Mapping[str, Members],
-    frame_at: evaluation.FrameAt,
-    now: np.datetime64,
-    at: datetime,
-) -> None:
+def _measure(store: Store, partition: int, evaluated: Evaluation, at: datetime) -> None:
     """Keep the partition's statistics for the step that merges them, one partial per instant that segments look
     from.
     """
-    masks = {segment_id: members.mask for segment_id, members in found.items()}
-    pinned = sorted({definition.now for definition in definitions.values() if definition.segment.now})
+    now, frame_at = evaluated.now, evaluated.frame_at
+    masks = {segment_id: members.mask for segment_id, members in evaluated.found.items()}
+    pinned = sorted({definition.now for definition in evaluated.definitions.values() if definition.segment.now})
     partials = [{"pinned": evaluation.CLOCK, "partial": measure(frame_at(now), masks, now)}]
     partials += [{"pinned": str(instant), "partial": measure(frame_at(instant), masks, instant)} for instant in pinned]
     body = gzip.compress(json.dumps({"at": at.isoformat(), "partials": partials}).encode(), compresslevel=3, mtime=0)

@@ -138,6 +138,11 @@ def load_customers(store: Store, ids: Collection[str], columns: Columns = EVERYT
     return frame_at(_joined(parts), models)
 
 
+def read(store: Store, partition: int) -> Snapshot:
+    """Everything of a partition's customers as it is now."""
+    return _read(store, partition, EVERYTHING)
+
+
 def _with_models(store: Store, columns: Columns) -> tuple[Columns, Models]:
     """The models behind the scores among these columns, and the columns with what the models read instead of them."""
     names = columns.attributes

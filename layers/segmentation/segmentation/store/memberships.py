@@ -1,5 +1,8 @@
 """Memberships and the decisions behind them: the one place that writes either.
 
+Whoever writes a membership without being an evaluation of its whole partition leaves a mark beside it, for the
+evaluation that trusts its checkpoint.
+
 A membership is the result of an evaluation; an include or exclude is what a person decided. A customer who leaves keeps
 a tombstone for a while, without index keys: it carries the cause of the exit to the table's stream and is invisible to
 every reader.
@@ -8,12 +11,14 @@ every reader.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from segmentation.models.common import iso
 from segmentation.store import cursor, keys
-from segmentation.store.table import TRANSACTION, Item, Page, Table
+from segmentation.store.table import TRANSACTION, Item, Page, Table, marshal_item
 
 TOMBSTONE_SECONDS = 3600
+MARK_SECONDS = 8 * 86400
 PARTITIONS_A_PAGE = 64
 """Partitions that one page looks into: a page may be short, or empty, and still have a token."""
 
@@ -35,25 +40,41 @@ class Membership:
 
 @dataclass(frozen=True)
 class State:
-    """What the table says of a segment for some customers; includes come with their source (manual, import)."""
+    """What the table says of a segment for some customers; includes come with their source (manual, import).
+
+    `touched` are those whose membership somebody but an evaluation wrote of late.
+    """
 
     members: Mapping[Who, Membership] = field(default_factory=dict)
     includes: Mapping[Who, str] = field(default_factory=dict)
     excludes: frozenset[Who] = frozenset()
+    touched: frozenset[Who] = frozenset()
 
 
 @dataclass(frozen=True)
-class Change:
-    """One customer enters or leaves a segment. `cause` says why, `job_id` in which run; `since` is of one who stays."""
+class Why:
+    """What a change follows from: its cause, the run, and the versions of the rule and of the model behind it."""
+
+    cause: str
+    job_id: str | None = None
+    segment_version: int | None = None
+    model_version: int | None = None
+
+
+class Change(NamedTuple):
+    """One customer enters or leaves a segment, or stays with another source or until another instant (`stays`).
+
+    `moved` is the other segment where a customer goes from one group of a model to another.
+    """
 
     segment_id: str
     who: Who
     entered: bool
     source: str
-    cause: str
-    job_id: str | None = None
+    why: Why
     until: str | None = None
-    since: str | None = None
+    stays: bool = False
+    moved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +101,8 @@ def state_of_partition(table: Table, segment_id: str, partition: int) -> State:
 
 
 def decisions_of_partition(table: Table, segment_id: str, partition: int) -> State:
-    """Decisions of one partition, without the members."""
-    pk = keys.members_of(segment_id, partition)
-    return _state([*table.query(pk, keys.EXCLUDE_PREFIX), *table.query(pk, keys.INCLUDE_PREFIX)])
+    """Decisions of one partition, and who was touched, without the members: every write is seen."""
+    return _state(table.query(keys.members_of(segment_id, partition), after=keys.AFTER_MEMBERS, consistent=True))
 
 
 def state_of_customers(
@@ -96,6 +116,11 @@ def state_of_customers(
         if legal_entity_id:
             wanted += [keys.membership(*place[:3]), keys.exclude(*place[:3])]
     return _state(table.batch_get(wanted))
+
+
+def members_among(table: Table, segment_id: str, partition: int, customers: Collection[Who]) -> State:
+    """Who of these is a member now; decisions are left out."""
+    return _state(table.batch_get([keys.membership(segment_id, partition, *who) for who in customers]))
 
 
 def states_of_customer(table: Table, customer_id: str) -> dict[str, State]:
@@ -139,22 +164,33 @@ def page_of_customer(
     return items, cursor.encode(index, found.last_key)
 
 
-def write(table: Table, changes: Iterable[Change], at: datetime, partitions: int) -> int:
-    """Write changes of membership in bulk; returns how many. Each (segment, customer, legal entity) may occur once."""
-    return table.batch_write(_change_item(change, at, partitions) for change in changes)
+def write(table: Table, changes: Sequence[Change], at: datetime, partitions: int) -> int:
+    """Write changes of an evaluation in bulk; returns how many. Each (segment, who) may occur once."""
+    since = _since(table, changes, partitions)
+    return table.batch_write_marshalled(_change_items(changes, since, at, partitions))
+
+
+def write_outside(table: Table, changes: Sequence[Change], at: datetime, partitions: int) -> None:
+    """Write changes that do not come from the evaluation of a whole partition: with their marks, which come first."""
+    table.batch_write(_mark(change, at, partitions) for change in changes)
+    write(table, changes, at, partitions)
 
 
 def decide(
     table: Table, decisions: Sequence[Decision], changes: Sequence[Change], at: datetime, partitions: int
 ) -> None:
     """Write decisions and the changes that follow from them, a hundred items a transaction."""
+    # After an erasure its own run evaluates the partition: a mark would only keep the person's id.
+    marked = [change for change in changes if change.why.cause != "erasure"]
+    table.batch_write(_mark(change, at, partitions) for change in marked)
+    since = _since(table, changes, partitions)
     actions = [
         table.put_action(_decision_item(decision, at, partitions))
         if decision.holds
         else table.delete_action(_decision_key(decision, partitions))
         for decision in decisions
     ]
-    actions += [table.put_action(_change_item(change, at, partitions)) for change in changes]
+    actions += [table.put_marshalled(item) for item in _change_items(changes, since, at, partitions)]
     for begin in range(0, len(actions), TRANSACTION):
         table.transact(actions[begin : begin + TRANSACTION])
 
@@ -164,15 +200,13 @@ def put_decisions(table: Table, decisions: Iterable[Decision], at: datetime, par
     return table.batch_write(_decision_item(decision, at, partitions) for decision in decisions)
 
 
-def remove_partition(table: Table, segment_id: str, partition: int, at: datetime, job_id: str) -> int:
+def remove_partition(table: Table, segment_id: str, partition: int, at: datetime, job_id: str, partitions: int) -> int:
     """The segment is deleted: every member of the partition leaves, decisions go. Returns how many left."""
     items = list(table.query(keys.members_of(segment_id, partition)))
     members = [_membership(i) for i in items if i["SK"].startswith(keys.MEMBER_PREFIX) and "leftAt" not in i]
-    changes = [
-        Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, "segment_deleted", job_id)
-        for m in members
-    ]
-    table.batch_write([_leave_item(change, at, partition) for change in changes])
+    why = Why("segment_deleted", job_id)
+    changes = [Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, why) for m in members]
+    table.batch_write_marshalled(_change_items(changes, {}, at, partitions))
     table.batch_write(
         deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in items if not i["SK"].startswith(keys.MEMBER_PREFIX)]
     )
@@ -183,8 +217,9 @@ def forget_customer(table: Table, customer_id: str, at: datetime, partitions: in
     """Remove a person from every segment, decisions included."""
     changes: list[Change] = []
     gone: list[Decision] = []
+    why = Why("erasure", job_id)
     for segment_id, state in states_of_customer(table, customer_id).items():
-        changes += [Change(segment_id, who, False, m.source, "erasure", job_id) for who, m in state.members.items()]
+        changes += [Change(segment_id, who, False, m.source, why) for who, m in state.members.items()]
         gone += [Decision(segment_id, who, keys.INCLUDE_PREFIX, False) for who in state.includes]
         gone += [Decision(segment_id, who, keys.EXCLUDE_PREFIX, False) for who in state.excludes]
     decide(table, gone, changes, at, partitions)
@@ -194,15 +229,18 @@ def _state(items: Iterable[Item]) -> State:
     members: dict[Who, Membership] = {}
     includes: dict[Who, str] = {}
     excludes: set[Who] = set()
+    touched: set[Who] = set()
     for item in items:
         who = (item["customerId"], item.get("legalEntityId", ""))
         if item["SK"].startswith(keys.INCLUDE_PREFIX):
             includes[who] = item["source"]
         elif item["SK"].startswith(keys.EXCLUDE_PREFIX):
             excludes.add(who)
+        elif item["SK"].startswith(keys.TOUCHED_PREFIX):
+            touched.add(who)
         elif "leftAt" not in item:
             members[who] = _membership(item)
-    return State(members, includes, frozenset(excludes))
+    return State(members, includes, frozenset(excludes), frozenset(touched))
 
 
 def _is_current(item: Item, now: str) -> bool:
@@ -221,38 +259,78 @@ def _membership(item: Item) -> Membership:
     )
 
 
-def _change_item(change: Change, at: datetime, partitions: int) -> Item:
+def _since(table: Table, changes: Iterable[Change], partitions: int) -> dict[tuple[str, Who], str]:
+    """Since when those are members who stay."""
+    staying = [change for change in changes if change.stays]
+    wanted = [
+        keys.membership(change.segment_id, keys.partition_of(change.who[0], partitions), *change.who)
+        for change in staying
+    ]
+    found = table.batch_get(wanted) if wanted else []
+    return {
+        (item["segmentId"], (item["customerId"], item.get("legalEntityId", ""))): item["since"]
+        for item in found
+        if "leftAt" not in item
+    }
+
+
+def _change_items(
+    changes: Iterable[Change], since: Mapping[tuple[str, Who], str], at: datetime, partitions: int
+) -> Iterator[Item]:
+    """Items as the table takes them. Changes come by the million: what they share is made once."""
+    shared: Item = {}
+    template: tuple[Any, ...] = ()
+    for change in changes:
+        segment_id, (customer_id, legal_entity_id), entered, source, why, until, stays, moved = change
+        if template != (segment_id, entered, source, why, until):
+            template = (segment_id, entered, source, why, until)
+            shared = _shared(change, at)
+        escaped, entity = keys.escape(customer_id), keys.escape(legal_entity_id)
+        partition = keys.partition_of(customer_id, partitions)
+        item = {
+            **shared,
+            "PK": {"S": keys.members_of(segment_id, partition)},
+            "SK": {"S": f"{keys.MEMBER_PREFIX}{escaped}#{entity}"},
+            "customerId": {"S": customer_id},
+        }
+        if legal_entity_id:
+            item["legalEntityId"] = {"S": legal_entity_id}
+        if moved:
+            item["movedFrom" if entered else "movedTo"] = {"S": moved}
+        if entered:
+            item["GSI1PK"] = {"S": f"CUSTOMER#{escaped}"}
+            item["GSI1SK"] = {"S": f"SEGMENT#{segment_id}#{entity}"}
+            if stays and (segment_id, change.who) in since:
+                item["since"] = {"S": since[segment_id, change.who]}
+        yield item
+
+
+def _shared(change: Change, at: datetime) -> Item:
+    """What all changes of a segment in one evaluation have in common."""
+    times: Item = {"since": iso(at), "until": change.until}
+    if not change.entered:
+        times = {"leftAt": iso(at), "expiresAt": int(at.timestamp()) + TOMBSTONE_SECONDS}
+    return marshal_item(
+        {
+            "segmentId": change.segment_id,
+            "source": change.source,
+            "cause": change.why.cause,
+            "jobId": change.why.job_id,
+            "segmentVersion": change.why.segment_version,
+            "modelVersion": change.why.model_version,
+            **times,
+        }
+    )
+
+
+def _mark(change: Change, at: datetime, partitions: int) -> Item:
     customer_id, legal_entity_id = change.who
     partition = keys.partition_of(customer_id, partitions)
-    if not change.entered:
-        return _leave_item(change, at, partition)
     return {
-        **keys.membership(change.segment_id, partition, customer_id, legal_entity_id),
-        **keys.by_customer(customer_id, "SEGMENT#", change.segment_id, legal_entity_id),
-        **_common(change, legal_entity_id),
-        "since": change.since or iso(at),
-        "until": change.until,
-    }
-
-
-def _leave_item(change: Change, at: datetime, partition: int) -> Item:
-    customer_id, legal_entity_id = change.who
-    return {
-        **keys.membership(change.segment_id, partition, customer_id, legal_entity_id),
-        **_common(change, legal_entity_id),
-        "leftAt": iso(at),
-        "expiresAt": int(at.timestamp()) + TOMBSTONE_SECONDS,
-    }
-
-
-def _common(change: Change, legal_entity_id: str) -> Item:
-    return {
-        "segmentId": change.segment_id,
-        "customerId": change.who[0],
+        **keys.touched(change.segment_id, partition, customer_id, legal_entity_id),
+        "customerId": customer_id,
         "legalEntityId": legal_entity_id or None,
-        "source": change.source,
-        "cause": change.cause,
-        "jobId": change.job_id,
+        "expiresAt": int(at.timestamp()) + MARK_SECONDS,
     }
 
 

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,13 @@ def all_segments(table: Table, at: datetime) -> Iterator[Segment]:
     for item in table.query(keys.SEGMENTS, index=keys.GSI1):
         if item["state"] != DELETING:
             yield _segment(item, at)
+
+
+def as_they_are(table: Table, segment_ids: Iterable[str], at: datetime) -> list[Segment]:
+    """These segments with every write, in order of their ids; those that are gone or being deleted are left out."""
+    items = table.batch_get([keys.segment(segment_id) for segment_id in segment_ids])
+    found = [_segment(item, at) for item in items if item["state"] != DELETING]
+    return sorted(found, key=lambda segment: segment.segmentId)
 
 
 def deleting(table: Table) -> list[str]:

@@ -1,0 +1,175 @@
+"""Every segment over the customers of one partition: who is in, what differs from the table, and writing only that.
+
+The comparison is with the partition's last checkpoint where there is one to be trusted, else with the table.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from segmentation import evaluation, partitions, scoring
+from segmentation.evaluation import Definitions
+from segmentation.scoring import Models
+from segmentation.store import catalogue, checkpoints, memberships, scorers, segments
+from segmentation.store.checkpoints import Checkpoint, Evaluated
+from segmentation.store.held import Held, corrected, held
+from segmentation.store.memberships import Change, Membership, State
+from segmentation.store.snapshot import Snapshot
+from segmentation.store.store import Store
+
+_CAUSES = {"import": "import", "erasure": "erasure"}
+"""Kinds of jobs that are themselves the cause of what their evaluation finds."""
+
+_READERS = 8
+
+
+class Evaluation:
+    """One evaluation of one partition at `at`: `now` is the instant that rules look from."""
+
+    def __init__(
+        self,
+        store: Store,
+        partition: int,
+        customers: Snapshot,
+        before: Checkpoint | None,
+        at: datetime,
+        now: datetime,
+    ) -> None:
+        self._store, self._partition, self._before, self._at = store, partition, before, at
+        ids = [segment.segmentId for segment in segments.all_segments(store.table, at)]
+        items = catalogue.items(store.table)
+        names = catalogue.from_items(items, ids)
+        published = scorers.usable(items, names.attributes)
+        self.models: Models = scoring.load(store.files, published)
+        self.definitions: Definitions = evaluation.define(segments.as_they_are(store.table, ids, at), names, now)
+        self.frame_at = partitions.frame_at(customers, self.models)
+        self.now = evaluation.instant(now)
+        self.frame = self.frame_at(self.now)
+        self.ids = pa.array(self.frame.ids, pa.string())
+        self._rows = before.rows(self.ids) if before else None
+        self._decisions = self._read_decisions(self.definitions)
+        self._model_versions = {scorer.model_id: scorer.version for scorer in published}
+        self._held: dict[str, Held] = {}
+        self.found = evaluation.members(self.definitions, self.frame_at, self._state_of)
+        self._written: set[str] = set()
+
+    def changes(
+        self, kind: str, job_id: str, wanted: Collection[str] | None
+    ) -> Iterator[dict[str, tuple[list[Change], Held]]]:
+        """What must be written, and what the table says then, by segment: all of them, or those `wanted`.
+
+        Segments come one by one, since the changes of all together might not fit a worker; but groups of a model come
+        together, so that a customer who goes from one to another is seen to move.
+        """
+        together: dict[str, list[str]] = {}
+        for segment_id, definition in self.definitions.items():
+            if wanted is None or segment_id in wanted:
+                group = definition.segment.model
+                together.setdefault(f"model {group.modelId}" if group else segment_id, []).append(segment_id)
+        for segment_ids in together.values():
+            result: dict[str, tuple[list[Change], Held]] = {}
+            for segment_id in segment_ids:
+                definition = self.definitions[segment_id]
+                group = definition.segment.model
+                version = self._model_versions.get(group.modelId) if group else None
+                why = evaluation.why(definition, _CAUSES.get(kind, "run"), job_id, version)
+                frame = self.frame_at(definition.now)
+                decisions = self._decisions[segment_id]
+                known = self._held_of(segment_id)
+                result[segment_id] = evaluation.changes(
+                    definition, frame, self.found[segment_id], decisions, known, why
+                )
+            yield _with_moves(result) if len(segment_ids) > 1 else result
+
+    def write(self, kind: str, job_id: str, wanted: Collection[str] | None, partitions: int) -> dict[str, int]:
+        """Write what differs; returns how many memberships began and ended."""
+        counts = {"entered": 0, "left": 0}
+        for result in self.changes(kind, job_id, wanted):
+            for segment_id, (changes, after) in result.items():
+                if changes:
+                    memberships.write(self._store.table, changes, self._at, partitions)
+                    self._written.add(segment_id)
+                self._held[segment_id] = after
+                counts["entered"] += sum(change.entered and not change.stays for change in changes)
+                counts["left"] += sum(not change.entered for change in changes)
+        return counts
+
+    def holds(self, job_id: str, partitions: int) -> bool:
+        """Whether rules and decisions are still those that were evaluated.
+
+        Members that were written for a segment which was deleted meanwhile are removed.
+        """
+        current = {s.segmentId: s for s in segments.as_they_are(self._store.table, self.definitions, self._at)}
+        for segment_id in self._written - current.keys():
+            memberships.remove_partition(self._store.table, segment_id, self._partition, self._at, job_id, partitions)
+        for segment_id, segment in current.items():
+            if segment.version != self.definitions[segment_id].segment.version:
+                return False
+        now = self._read_decisions(self._written & current.keys())
+        return all(state == self._decisions[segment_id] for segment_id, state in now.items())
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What the memberships are now; None if some segment's are not known."""
+        known: dict[str, tuple[Evaluated, Held]] = {}
+        for segment_id, definition in self.definitions.items():
+            if segment_id not in self._held and self._before is None:
+                return None
+            until = evaluation.until_of(definition)
+            known[segment_id] = (Evaluated(definition.segment.version, until), self._held_of(segment_id))
+        return checkpoints.made(self._partition, self._at, self.ids, known)
+
+    def _read_decisions(self, segment_ids: Collection[str]) -> dict[str, State]:
+        def read(segment_id: str) -> State:
+            return memberships.decisions_of_partition(self._store.table, segment_id, self._partition)
+
+        wanted = list(segment_ids)
+        with ThreadPoolExecutor(max_workers=_READERS) as pool:
+            return dict(zip(wanted, pool.map(read, wanted), strict=True))
+
+    def _state_of(self, segment_id: str) -> State:
+        """What people decided; a paused segment comes with its members, which stay."""
+        decisions = self._decisions[segment_id]
+        if not self.definitions[segment_id].paused:
+            return decisions
+        known, frame = self._held_of(segment_id), self.frame
+        whos = [(frame.ids[row], "") for row in np.flatnonzero(known.sources).tolist()] + list(known.others)
+        members = {who: Membership(segment_id, *who, since="", source="") for who in whos}
+        return State(members, decisions.includes, decisions.excludes)
+
+    def _held_of(self, segment_id: str) -> Held:
+        """Who is a member before this evaluation, or after it once it is written."""
+        if segment_id not in self._held:
+            self._held[segment_id] = self._read_held(segment_id)
+        return self._held[segment_id]
+
+    def _read_held(self, segment_id: str) -> Held:
+        table = self._store.table
+        if self._before is None or self._rows is None:
+            return held(memberships.state_of_partition(table, segment_id, self._partition), self.frame)
+        known = self._before.held(segment_id, self._rows)
+        touched = self._decisions[segment_id].touched
+        if not touched:
+            return known
+        now = memberships.members_among(table, segment_id, self._partition, touched)
+        return corrected(known, now, touched, self.frame)
+
+
+def _with_moves(result: Mapping[str, tuple[list[Change], Held]]) -> dict[str, tuple[list[Change], Held]]:
+    """The same with the other segment noted where a customer leaves one and enters another."""
+    left: dict[str, str] = {}
+    entered: dict[str, str] = {}
+    for segment_id, (changes, _) in result.items():
+        for change in changes:
+            if not change.who[1] and not change.stays:
+                (entered if change.entered else left)[change.who[0]] = segment_id
+
+    def moved(change: Change) -> Change:
+        other = (left if change.entered else entered).get(change.who[0])
+        return change._replace(moved=other) if other and not change.stays and not change.who[1] else change
+
+    return {
+        segment_id: ([moved(change) for change in changes], after) for segment_id, (changes, after) in result.items()
+    }

@@ -218,9 +218,31 @@ def job_part(job_id: str, step: str, number: int) -> Key:
     return {"PK": f"JOB#{job_id}", "SK": f"{step.upper()}#{number:06d}"}
 
 
+def lease(name: str) -> Key:
+    """Who may do something that one may do at a time, and until when."""
+    return {"PK": f"LEASE#{name}", "SK": "LEASE"}
+
+
 def idempotency(operation: str, caller: str, token: str) -> Key:
     """The response to a POST with this Idempotency-Key."""
     return {"PK": f"IDEMPOTENCY#{operation}#{escape(caller)}", "SK": escape(token)}
+
+
+# ---------------------------------------------------------------------- kpis
+
+KPIS = "KPIS"
+KPI_DAY_PREFIX = "DAY#"
+KPI_IMPORT_PREFIX = "IMPORT#"
+
+
+def kpi_day(day: str) -> Key:
+    """What the last run of a day measured of the segmentation as a whole."""
+    return {"PK": KPIS, "SK": f"{KPI_DAY_PREFIX}{day}"}
+
+
+def kpi_import(dataset: str, source: str) -> Key:
+    """The last imports of a dataset from one source."""
+    return {"PK": KPIS, "SK": f"{KPI_IMPORT_PREFIX}{dataset}#{escape(source)}"}
 
 
 # -------------------------------------------------------------------- bucket

@@ -1,0 +1,1 @@
+"""How well the segmentation itself is doing: ages of profiles, overlap of segments, relevance of campaigns."""

@@ -102,7 +102,9 @@ class Timeline:
             for j, segment_id in enumerate(self._segments):
                 life = self._lives[segment_id]
                 if life is None or life.can_have_members(time):
-                    result[i, j] = _state(base, segment_id, moments[i][j], ids)
+                    # What a checkpoint says of before the segment was created is of a former one of that name.
+                    own = base if base and (life is None or base.started >= life.created) else None
+                    result[i, j] = _state(own, segment_id, moments[i][j], ids)
         stays = np.asarray(pc.invert(pc.is_in(ids, value_set=erased.result())))
         names: list[str] = ids.filter(pa.array(stays)).to_pylist()
         return names, result if stays.all() else result[:, :, stays]
@@ -206,10 +208,8 @@ def _ids(bases: Iterable[Checkpoint | None], moments: Iterable[list[list[_Day]]]
 
 def _places(customers: Sequence[str] | pa.Array, ids: pa.Array) -> NDArray[np.int32]:
     """Where the customers stand in `ids`; all of them do."""
-    found: NDArray[np.int32] = pc.index_in(pa.array(customers, pa.string()), value_set=ids).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+    places: NDArray[np.int32] = pc.index_in(pa.array(customers, pa.string()), value_set=ids).to_numpy()
+    return places
 
 
 def _erased(store: Store, partition: int) -> pa.Array:

@@ -18,6 +18,7 @@ from segmentation.engine.frame import Bools
 from segmentation.models.common import iso
 from segmentation.store import checkpoints, customers, history, keys, segments
 from segmentation.store.checkpoints import LONGEST_WORKER, Checkpoint
+from segmentation.store.held import Held
 from segmentation.store.store import Store
 
 READERS = 8
@@ -75,7 +76,7 @@ class Timeline:
             saved = list(found)
         oldest = None if all(self._lives.values()) else first_record(store)
         self._oldest = iso(oldest) if oldest else max(self._times, default="")
-        windows = {(self._since(_last(times, time)), time) for times in saved for time in self._times}
+        windows = {(_since(_last(times, time)), time) for times in saved for time in self._times}
         self._read(windows)
 
     def partition(self, number: int) -> tuple[list[str], NDArray[np.bool_]]:
@@ -91,7 +92,7 @@ class Timeline:
             found = pool.map(lambda time: checkpoints.at(self._store.files, number, time), self._times)
             bases = list(found)
         # A checkpoint may have been replaced by a later one of its day since the history was read.
-        self._read((self._since(_started(base)), time) for base, time in zip(bases, self._times, strict=True))
+        self._read((_since(_started(base)), time) for base, time in zip(bases, self._times, strict=True))
         moments = [
             [self._changes(segment_id, number, base, time) for segment_id in self._segments]
             for base, time in zip(bases, self._times, strict=True)
@@ -99,22 +100,17 @@ class Timeline:
         ids = _ids(bases, moments)
         result = np.zeros((len(self._times), len(self._segments), len(ids)), dtype=bool)
         for i, (base, time) in enumerate(zip(bases, self._times, strict=True)):
+            rows = base.rows(ids) if base else None
             for j, segment_id in enumerate(self._segments):
                 life = self._lives[segment_id]
                 if life is None or life.can_have_members(time):
                     # What a checkpoint says of before the segment was created is of a former one of that name.
-                    own = base if base and (life is None or base.started >= life.created) else None
-                    result[i, j] = _state(own, segment_id, moments[i][j], ids)
+                    is_own = life is None or _started(base) >= life.created
+                    held = base.held(segment_id, rows) if base and rows and is_own else None
+                    result[i, j] = _state(held, moments[i][j], ids)
         stays = np.asarray(pc.invert(pc.is_in(ids, value_set=erased.result())))
         names: list[str] = ids.filter(pa.array(stays)).to_pylist()
         return names, result if stays.all() else result[:, :, stays]
-
-    def _since(self, started: str | None) -> str:
-        """From when on the history is played over a checkpoint that began at an instant.
-
-        A worker that began before it may have written after it. To play what the checkpoint knows does no harm.
-        """
-        return iso(datetime.fromisoformat(started) - LONGEST_WORKER) if started else ""
 
     def _first_day(self, segment_id: str, since: str) -> str:
         life = self._lives[segment_id]
@@ -158,7 +154,7 @@ class Timeline:
 
     def _changes(self, segment_id: str, partition: int, base: Checkpoint | None, time: str) -> list[_Day]:
         """What happened between a checkpoint and an instant, in order of time."""
-        since = self._since(_started(base))
+        since = _since(_started(base))
         days = _days(self._first_day(segment_id, since), time[:10])
         parts = [self._days[segment_id, day].of(partition, since, time) for day in days]
         return [part for part in parts if len(part.customers)]
@@ -174,12 +170,11 @@ def first_record(store: Store) -> datetime | None:
     return min(created, default=None)
 
 
-def _state(base: Checkpoint | None, segment_id: str, changes: Sequence[_Day], ids: pa.Array) -> Bools:
+def _state(held: Held | None, changes: Sequence[_Day], ids: pa.Array) -> Bools:
     """Bool per customer: a member for whichever legal entity, or for none."""
     mask = np.zeros(len(ids), dtype=bool)
     others: dict[str, set[str]] = {}
-    if base is not None:
-        held = base.held(segment_id, base.rows(ids))
+    if held is not None:
         mask |= held.sources > 0
         for customer_id, legal_entity_id in held.others:
             others.setdefault(customer_id, set()).add(legal_entity_id)
@@ -218,14 +213,22 @@ def _erased(store: Store, partition: int) -> pa.Array:
     return pa.array([profile.customer_id for profile in waiting if profile.attributes is None], pa.string())
 
 
-def _last(times: Sequence[str], time: str) -> str | None:
-    """When the last checkpoint began that can be used at an instant."""
+def _since(started: str) -> str:
+    """From when on the history is played over a checkpoint that began at an instant; without one, all of it.
+
+    A worker that began before it may have written after it. To play what the checkpoint knows does no harm.
+    """
+    return iso(datetime.fromisoformat(started) - LONGEST_WORKER) if started else ""
+
+
+def _last(times: Sequence[str], time: str) -> str:
+    """When the last checkpoint began that can be used at an instant; empty for none."""
     usable = [saved for saved in times if saved <= time]
-    return iso(datetime.fromisoformat(usable[-1]) - LONGEST_WORKER) if usable else None
+    return iso(datetime.fromisoformat(usable[-1]) - LONGEST_WORKER) if usable else ""
 
 
-def _started(base: Checkpoint | None) -> str | None:
-    return base.started if base is not None else None
+def _started(base: Checkpoint | None) -> str:
+    return base.started if base else ""
 
 
 def _days(first: str, last: str) -> list[str]:

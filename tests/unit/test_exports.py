@@ -25,7 +25,7 @@ from segmentation.models.segments import Segment
 from segmentation.store import catalogue, customers, jobs, memberships, segments
 from segmentation.store.events import Events
 from segmentation.store.files import Files
-from segmentation.store.memberships import Change
+from segmentation.store.memberships import Change, Why
 from segmentation.store.store import Store
 from segmentation.store.table import Table
 from segmentation.store.workflows import Workflows
@@ -72,7 +72,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         catalogue.add_attributes(store.table, {"country": Kind.STRING, "score": Kind.NUMBER, "note": Kind.STRING})
         for customer_id, attributes in PEOPLE.items():
             customers.put(store.table, customer_id, attributes, AT, PARTITIONS)
-        entered = [Change("vip", (customer_id, ""), True, "rule", "rule") for customer_id in MEMBERS]
+        entered = [Change("vip", (customer_id, ""), True, "rule", Why("rule")) for customer_id in MEMBERS]
         memberships.write(store.table, entered, AT, PARTITIONS)
         yield store
 

@@ -232,7 +232,8 @@ def publish(table: Table, files: Files, writing: Writing, checkpoint: Checkpoint
     if file is None or writing.before is None or not _is_same(checkpoint, writing.before):
         file = keys.checkpoint_file(writing.partition, writing.started, writing.number, writing.token)
         files.put(file, _file(checkpoint))
-    done = {"writer": None, "file": file, "number": writing.number, "checkedAt": writing.started}
+    number = writing.number - (file == writing.file)
+    done = {"writer": None, "file": file, "number": number or None, "checkedAt": writing.started}
     try:
         table.update(keys.checkpoint(writing.partition), set=done, condition=_mine(writing))
     except ConditionFailed:

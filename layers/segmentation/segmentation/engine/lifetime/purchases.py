@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.engine.features import MICROSECONDS_PER_DAY
-from segmentation.engine.frame import Bools, EventTable, Floats, NumberColumn, Offsets, Rows
+from segmentation.engine.frame import Bools, EventTable, Floats, NumberColumn, Offsets, Rows, take_ranges
 from segmentation.errors import FieldError, InvalidInput
 
 Days = NDArray[np.int32]
@@ -73,6 +73,12 @@ def joined(parts: Sequence[Purchases]) -> Purchases:
         np.concatenate([np.empty(0, dtype=np.int32), *(part.day for part in parts)]),
         np.concatenate([np.empty(0), *(part.amount for part in parts)]),
     )
+
+
+def taken(purchases: Purchases, rows: Rows) -> Purchases:
+    """The purchases of the customers `rows`, in that order."""
+    offsets, positions = take_ranges(purchases.offsets, rows)
+    return Purchases(offsets, purchases.day[positions], purchases.amount[positions])
 
 
 def summarise(purchases: Purchases, end_day: int, unit_days: float = 7.0) -> Summary:

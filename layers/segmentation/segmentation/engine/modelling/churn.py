@@ -1,6 +1,6 @@
 """A churn model: a logistic regression on features, learnt from an attribute that says who has churned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
@@ -20,6 +20,7 @@ from segmentation.engine.modelling.points import (
     known_rows,
     points_of,
 )
+from segmentation.engine.modelling.pooled import Described
 from segmentation.engine.preprocess.recipe import Feature
 from segmentation.engine.preprocess.selection import Dropped
 from segmentation.errors import FieldError, InsufficientData, InvalidInput
@@ -64,7 +65,8 @@ class Effect:
 class ChurnReport:
     """How well customers who churned are told from those who stay, on folds that the fit had not seen.
 
-    `preparation` says in words what was done to the features, `dropped` which columns were left out, and why.
+    `preparation` says in words what was done to the features, `dropped` which columns were left out, and why. All but
+    the numbers of customers is learnt from and measured on `fitted_on` of those with a label.
     """
 
     preparation: tuple[str, ...]
@@ -74,6 +76,7 @@ class ChurnReport:
     churned: int
     evaluation: Evaluation
     effects: tuple[Effect, ...]
+    fitted_on: int
 
 
 def fit(
@@ -112,11 +115,33 @@ def fit(
         churned=int(has_churned.sum()),
         evaluation=evaluation,
         effects=tuple(sorted(effects, key=lambda effect: (-abs(effect.coefficient), effect.name))),
+        fitted_on=len(rows),
     )
-    # Segments are of everybody, so their sizes are too: customers without a label have a risk as well.
-    codes = code(bands, _risk(model, frame))
-    sizes = tuple(np.bincount(codes[codes >= 0], minlength=len(BANDS)).tolist())
-    return model, report, banded(RISK, bands, sizes)
+    report, groups = complete(model, report, describe(model, frame, parameters))
+    return model, report, groups
+
+
+def describe(model: ChurnModel, frame: Frame, parameters: ChurnParameters) -> Described:
+    """How many customers are in which band, and how many of them have a label, have churned.
+
+    Segments are of everybody, so their sizes are too: customers without a label have a risk as well.
+    """
+    known, churned = _labels(frame, parameters)
+    codes = code(model.bands, _risk(model, frame))
+    counts = {
+        "groups": np.bincount(codes[codes >= 0], minlength=len(BANDS)),
+        "customers": np.array([frame.size, np.count_nonzero(known), np.count_nonzero(churned & known)]),
+    }
+    return Described(counts)
+
+
+def complete(
+    model: ChurnModel, report: ChurnReport, described: Described
+) -> tuple[ChurnReport, tuple[FoundGroup, ...]]:
+    """The report with the counts of all customers that were described, and the groups."""
+    customers, labelled, churned = described.counts["customers"].tolist()
+    counted = replace(report, customers=labelled, without_label=customers - labelled, churned=churned)
+    return counted, banded(RISK, model.bands, tuple(described.counts["groups"].tolist()))
 
 
 def score(model: ChurnModel, frame: Frame) -> dict[str, Column]:

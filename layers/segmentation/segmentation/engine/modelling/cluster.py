@@ -1,7 +1,7 @@
 """A cluster model: features become points, points become clusters, clusters get names that say what sets them apart."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,10 +12,12 @@ from segmentation.engine.clustering.choosing import Criterion, Curve
 from segmentation.engine.clustering.hierarchy import Hierarchy
 from segmentation.engine.clustering.kmeans import KMeans
 from segmentation.engine.clustering.micro_clusters import means
-from segmentation.engine.clustering.profiles import Profile, describe
+from segmentation.engine.clustering.profiles import Profile
+from segmentation.engine.clustering.profiles import describe as profiles_of
 from segmentation.engine.clustering.quality import Quality, Stability, Verdict, measure, refitted, verdict
-from segmentation.engine.frame import MISSING, Floats, Frame, StringColumn
+from segmentation.engine.frame import MISSING, BooleanColumn, Floats, Frame, NumberColumn, StringColumn
 from segmentation.engine.modelling.groups import FoundGroup, named
+from segmentation.engine.modelling.lying import lying, remeasured
 from segmentation.engine.modelling.points import (
     PointModel,
     SelectionParameters,
@@ -24,8 +26,11 @@ from segmentation.engine.modelling.points import (
     known_rows,
     points_of,
 )
+from segmentation.engine.modelling.pooled import Described, Pooled
 from segmentation.engine.preprocess.recipe import Feature
 from segmentation.engine.preprocess.selection import Dropped
+from segmentation.engine.preprocess.values import FEATURES, Counted, counted
+from segmentation.engine.sketches.histogram import Histogram, of_values
 from segmentation.errors import FieldError, InvalidInput
 
 Labels = NDArray[np.int32]
@@ -65,7 +70,8 @@ class ClusterModel:
 class ClusterReport:
     """What was found; `curve` if the number of clusters was chosen. Profiles are in the order of the groups.
 
-    `preparation` says in words what was done to the features, `dropped` which columns were left out, and why.
+    `preparation` says in words what was done to the features, `dropped` which columns were left out, and why. Clusters
+    were found in `fitted_on` customers.
     """
 
     preparation: tuple[str, ...]
@@ -79,6 +85,7 @@ class ClusterReport:
     stability: Stability | None
     verdicts: tuple[Verdict, ...]
     profiles: tuple[Profile, ...]
+    fitted_on: int
 
 
 def fit(
@@ -88,15 +95,19 @@ def fit(
     model_id: str,
     previous: ClusterModel | None = None,
     used_ids: Collection[str] = (),
+    pooled: Pooled | None = None,
 ) -> tuple[ClusterModel, ClusterReport, tuple[FoundGroup, ...]]:
     """The model of these customers, what it found, and its groups. Clusters keep the ids of the `previous` model's
     clusters that they share most customers with; a new one gets an id that is not among `used_ids` either.
+
+    Where these customers are a sample of those that were `pooled`, numbers are prepared by the values of all.
 
     Raises InvalidInput for features or parameters that cannot be, InsufficientData for too few customers.
     """
     rows = known_rows(frame, features)
     known = frame if len(rows) == frame.size else frame.take(rows)
-    point_model, points = fit_points(known, features, parameters.selection, parameters.seed)
+    all_values = _counted(pooled) if pooled else {}
+    point_model, points = fit_points(known, features, parameters.selection, parameters.seed, all_values)
     curve, clusters, labels = _found(points, parameters)
     k = len(clusters.centres)
     if previous is not None:
@@ -107,7 +118,7 @@ def fit(
     found = measure(points, labels, centres, seed=parameters.seed)
     steady = _stability(points, k, parameters)
     asked_for = {feature.name for feature in features}
-    profiles = describe(known.columns, labels, k, top=MAX_TRAITS, named_by=asked_for)
+    profiles = profiles_of(known.columns, labels, k, top=MAX_TRAITS, named_by=asked_for)
     report = ClusterReport(
         preparation=in_words(point_model),
         dropped=point_model.selection.dropped,
@@ -120,12 +131,65 @@ def fit(
         stability=steady,
         verdicts=verdict(found, steady, tuple(profile.name for profile in profiles)),
         profiles=profiles,
+        fitted_on=known.size,
     )
-    groups = [
+    return ClusterModel(point_model, clusters, ids), report, _groups(model_id, ids, profiles)
+
+
+def pool(frame: Frame, features: tuple[Feature, ...]) -> Pooled:
+    """What these customers bring to a fit on a sample of many more: histograms of their numbers."""
+    values: dict[str, Histogram] = {}
+    for feature in features:
+        column = frame.columns.get(feature.name)
+        if isinstance(column, NumberColumn):
+            values[feature.name] = of_values(column.values, FEATURES)
+        elif isinstance(column, BooleanColumn):
+            values[feature.name] = of_values(np.where(column.values >= 0, column.values, np.nan), FEATURES)
+    return Pooled(frame.size, len(known_rows(frame, features)), values)
+
+
+def describe(model: ClusterModel, frame: Frame) -> Described:
+    """How many customers are in which cluster, and exact sums of how they lie about the model's centres."""
+    rows = known_rows(frame, model.points.chain.features)
+    known = frame if len(rows) == frame.size else frame.take(rows)
+    points = points_of(model.points, known)
+    return lying(points, _assigned(model.clusters, points), model.clusters, frame.size)
+
+
+def complete(
+    model: ClusterModel, report: ClusterReport, described: Described, model_id: str
+) -> tuple[ClusterModel, ClusterReport, tuple[FoundGroup, ...]]:
+    """The model and the report with the counts and sums of all customers that were described, and the groups.
+
+    Silhouette, stability and what profiles say remain those of the fitted customers.
+    """
+    customers, known = described.counts["customers"].tolist()
+    found = remeasured(report.quality, described, model.clusters)
+    profiles = tuple(
+        replace(profile, size=size, share=share)
+        for profile, size, share in zip(report.profiles, found.sizes, found.shares, strict=True)
+    )
+    counted = replace(
+        report,
+        customers=known,
+        without_features=customers - known,
+        quality=found,
+        verdicts=verdict(found, report.stability, tuple(profile.name for profile in profiles)),
+        profiles=profiles,
+    )
+    clusters = replace(model.clusters, sizes=found.sizes, inertia=found.inertia)
+    return replace(model, clusters=clusters), counted, _groups(model_id, model.group_ids, profiles)
+
+
+def _counted(pooled: Pooled) -> dict[str, Counted]:
+    return {name: counted(values, pooled.known) for name, values in pooled.values.items()}
+
+
+def _groups(model_id: str, ids: tuple[str, ...], profiles: tuple[Profile, ...]) -> tuple[FoundGroup, ...]:
+    return tuple(
         named(f"cluster.{model_id}", group_id, profile.name, profile.size)
         for group_id, profile in zip(ids, profiles, strict=True)
-    ]
-    return ClusterModel(point_model, clusters, ids), report, tuple(groups)
+    )
 
 
 def score(model: ClusterModel, frame: Frame) -> StringColumn:

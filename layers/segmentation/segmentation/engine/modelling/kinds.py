@@ -6,18 +6,26 @@ import numpy as np
 
 from segmentation.engine.frame import Column, Frame
 from segmentation.engine.modelling import churn, cluster, lifetime, rfm
-from segmentation.engine.modelling.churn import ChurnModel
-from segmentation.engine.modelling.cluster import ClusterModel
-from segmentation.engine.modelling.lifetime import LifetimeModel
-from segmentation.engine.modelling.rfm import RfmModel
+from segmentation.engine.modelling.churn import ChurnModel, ChurnReport
+from segmentation.engine.modelling.cluster import ClusterModel, ClusterReport
+from segmentation.engine.modelling.lifetime import LifetimeModel, LifetimeReport
+from segmentation.engine.modelling.rfm import RfmModel, RfmReport
 
 Fitted = RfmModel | ClusterModel | LifetimeModel | ChurnModel
+Report = RfmReport | ClusterReport | LifetimeReport | ChurnReport
 
 FITTED: Mapping[str, type[Fitted]] = {
     "rfm": RfmModel,
     "cluster": ClusterModel,
     "lifetime": LifetimeModel,
     "churn": ChurnModel,
+}
+
+REPORTS: Mapping[str, type[Report]] = {
+    "rfm": RfmReport,
+    "cluster": ClusterReport,
+    "lifetime": LifetimeReport,
+    "churn": ChurnReport,
 }
 
 

@@ -1,11 +1,11 @@
 """A lifetime model: BG/NBD for how often and how long, Gamma-Gamma for how much, with a back-test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from segmentation.engine.bands import Bands, by_share, code
+from segmentation.engine.bands import Bands, by_counted_share, by_share, code
 from segmentation.engine.frame import Column, DateColumn, Floats, Frame, NumberColumn
 from segmentation.engine.lifetime import backtest, bgnbd, gamma_gamma
 from segmentation.engine.lifetime.backtest import BackTest
@@ -14,10 +14,16 @@ from segmentation.engine.lifetime.gamma_gamma import GammaGamma
 from segmentation.engine.lifetime.purchases import Purchases, Summary, of_orders, summarise
 from segmentation.engine.lifetime.value import WEEKS_PER_MONTH, clv, next_order
 from segmentation.engine.modelling.groups import FoundGroup, banded
+from segmentation.engine.modelling.pooled import Described, Pooled
+from segmentation.engine.sketches.exact import exact_sum
+from segmentation.engine.sketches.histogram import VALUES, Bounds, of_values
+from segmentation.engine.sketches.histories import of_customers
 from segmentation.errors import InvalidInput, Unfit
 
 DAYS_PER_WEEK = 7.0
 HOLDOUT_SHARE = 1 / 3
+SPENDING = Bounds(exact=1 << 20, cells=1 << 20)
+"""Of mean values by frequency: exact for a million repeat customers, whoever they are."""
 P_ALIVE, EXPECTED, CLV, NEXT = "lifetime.pAlive", "lifetime.expectedOrders", "lifetime.clv", "lifetime.nextOrderAt"
 RISK = "churn.risk"
 
@@ -58,7 +64,7 @@ class Checked:
 @dataclass(frozen=True, eq=False)
 class LifetimeReport:
     """What was found, beside the parameters: the back-test, whether values could be modelled, and with what `caution`
-    they are to be read, sums over customers.
+    they are to be read, sums over customers. The parameters are those of `fitted_on` customers.
     """
 
     end_day: str
@@ -71,6 +77,7 @@ class LifetimeReport:
     caution: str | None
     back_test: BackTest | None
     back_test_status: Checked
+    fitted_on: int
 
 
 def fit(
@@ -84,7 +91,7 @@ def fit(
     end_day = day_of(now)
     summary = summarise(purchases, end_day, DAYS_PER_WEEK)
     fitted = bgnbd.fit(summary.frequency, summary.recency, summary.age)
-    spending, value = _spending(summary)
+    spending, value = _spending(summary.frequency, summary.mean_value)
     tested, tested_status = _tested(purchases, end_day, parameters)
     blank = LifetimeModel(fitted, spending, parameters.months, parameters.monthly_rate, CLV, Bands((), ()))
     figures = _figures(blank, summary)
@@ -104,8 +111,87 @@ def fit(
         caution=None if spending is None else gamma_gamma.caution(spending),
         back_test=tested,
         back_test_status=tested_status,
+        fitted_on=len(summary.rows),
     )
     return model, report, banded(tiers_of, tiers, sizes)
+
+
+def pool(purchases: Purchases, now: np.datetime64) -> Pooled:
+    """What these customers bring to a fit on many more: counts of their histories, and of their mean values."""
+    summary = summarise(purchases, day_of(now), 1.0)
+    frequency, recency, age = (
+        np.rint(column).astype(np.int64) for column in (summary.frequency, summary.recency, summary.age)
+    )
+    spending = of_values(summary.mean_value, SPENDING, frequency)
+    customers = len(purchases.offsets) - 1
+    return Pooled(customers, len(summary.rows), {CLV: spending}, of_customers(frequency, recency, age))
+
+
+def fit_pooled(
+    pooled: Pooled, sample: Purchases, now: np.datetime64, parameters: LifetimeParameters
+) -> tuple[LifetimeModel, LifetimeReport]:
+    """The model of all customers that were pooled, and what is found before they are described: the tiers and the sums
+    over customers are yet to come, and the back-test is on a `sample` of them. Raises as `fit`.
+    """
+    end_day = day_of(now)
+    counts = pooled.histories
+    weight = counts.count.astype(np.float64)
+    recency, age = (column / (counts.count * DAYS_PER_WEEK) for column in (counts.recency, counts.age))
+    fitted = bgnbd.fit(counts.frequency.astype(np.float64), recency, age, weight)
+    cells = pooled.values[CLV]
+    middles = cells.low + (cells.high - cells.low) / 2
+    spending, value = _spending(cells.group.astype(np.float64), middles, cells.count.astype(np.float64))
+    tested, tested_status = _tested(sample, end_day, parameters)
+    tiers_of = EXPECTED if spending is None else CLV
+    model = LifetimeModel(fitted, spending, parameters.months, parameters.monthly_rate, tiers_of, Bands((), ()))
+    report = LifetimeReport(
+        end_day=str(np.datetime64(end_day, "D")),
+        customers=pooled.known,
+        repeat_customers=int(counts.count[counts.frequency > 0].sum()),
+        mean_p_alive=float("nan"),
+        expected_orders=float("nan"),
+        total_clv=None,
+        value=value,
+        caution=None if spending is None else gamma_gamma.caution(spending),
+        back_test=tested,
+        back_test_status=tested_status,
+        fitted_on=pooled.known,
+    )
+    return model, report
+
+
+def describe(model: LifetimeModel, purchases: Purchases, now: np.datetime64) -> Described:
+    """How many customers have bought, and bought again; sums of their figures, and a histogram of what tiers are by."""
+    summary = summarise(purchases, day_of(now), DAYS_PER_WEEK)
+    figures = _figures(model, summary)
+    return Described(
+        counts={"customers": np.array([len(summary.rows), np.count_nonzero(summary.frequency)])},
+        sums={name: (exact_sum(values[~np.isnan(values)]),) for name, values in figures.items()},
+        values={model.tiers_of: of_values(figures[model.tiers_of], VALUES)},
+    )
+
+
+def complete(
+    model: LifetimeModel, report: LifetimeReport, described: Described, parameters: LifetimeParameters
+) -> tuple[LifetimeModel, LifetimeReport, tuple[FoundGroup, ...]]:
+    """The model with tiers of all customers that were described, the report with their sums, and the groups.
+
+    A tier begins where a cell of the histogram does, so that how many are in it is a count. Raises InsufficientData
+    with fewer distinct values than tiers.
+    """
+    cells, sums = described.values[model.tiers_of], described.sums
+    tiers = by_counted_share(cells.low, cells.count, parameters.names, parameters.shares)
+    sizes = np.bincount(code(tiers, cells.low), cells.count, minlength=len(tiers.names)).astype(np.int64)
+    customers, repeat = described.counts["customers"].tolist()
+    counted = replace(
+        report,
+        customers=customers,
+        repeat_customers=repeat,
+        mean_p_alive=float(sums[P_ALIVE][0] / customers),
+        expected_orders=float(sums[EXPECTED][0]),
+        total_clv=float(sums[CLV][0]) if CLV in sums else None,
+    )
+    return replace(model, tiers=tiers), counted, banded(model.tiers_of, tiers, tuple(sizes.tolist()))
 
 
 def score(model: LifetimeModel, frame: Frame, now: np.datetime64) -> dict[str, Column]:
@@ -150,9 +236,9 @@ def _figures(model: LifetimeModel, summary: Summary) -> dict[str, Floats]:
     return figures
 
 
-def _spending(summary: Summary) -> tuple[GammaGamma | None, Checked]:
+def _spending(frequency: Floats, mean_value: Floats, weight: Floats | None = None) -> tuple[GammaGamma | None, Checked]:
     try:
-        return gamma_gamma.fit(summary.frequency, summary.mean_value), Checked("fitted")
+        return gamma_gamma.fit(frequency, mean_value, weight), Checked("fitted")
     except Unfit as error:
         return None, Checked(error.status, error.message)
     except InvalidInput as error:

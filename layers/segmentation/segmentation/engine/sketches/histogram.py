@@ -4,7 +4,7 @@ A histogram of all customers is the merger of those of any parts of them, in any
 values alone, because cells of a coarser level are unions of those of a finer one. It must not know what values mean.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,6 @@ Integers = NDArray[np.int64]
 RESOLUTION = 16
 """Cells of level 1 are 2^-16 of their value wide, and twice as wide with each further level."""
 _MANTISSA, _LAST = 52, 62
-_BATCH = 1 << 22
-"""Cells of parts that are gathered before they are merged."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,12 @@ def of_values(values: Floats, bounds: Bounds, group: Integers | None = None) -> 
     return _compact(0, groups, kept, kept, np.ones(len(kept), dtype=np.int64), bounds)
 
 
-def merged(parts: Iterable[Histogram], bounds: Bounds) -> Histogram:
+def merged(parts: Sequence[Histogram], bounds: Bounds) -> Histogram:
     """The histogram of all parts' customers, which were made with the same `bounds`."""
-    whole, waiting = EMPTY, list[Histogram]()
-    for part in parts:
-        waiting.append(part)
-        if sum(len(each.count) for each in waiting) > _BATCH:
-            whole, waiting = _together([whole, *waiting], bounds), []
-    return _together([whole, *waiting], bounds)
+    parts = [EMPTY, *parts]
+    columns = ([getattr(part, name) for part in parts] for name in ("group", "low", "high", "count"))
+    group, low, high, count = (np.concatenate(column) for column in columns)
+    return _compact(max(part.level for part in parts), group, low, high, count, bounds)
 
 
 def quantiles(histogram: Histogram, shares: Floats) -> Floats:
@@ -91,13 +87,6 @@ def quantiles(histogram: Histogram, shares: Floats) -> Floats:
     part, gap = place - before, second - first
     found: Floats = np.where(part >= 0.5, second - gap * (1 - part), first + gap * part)
     return found
-
-
-def _together(parts: Sequence[Histogram], bounds: Bounds) -> Histogram:
-    level = max(part.level for part in parts)
-    columns = ([getattr(part, name) for part in parts] for name in ("group", "low", "high", "count"))
-    group, low, high, count = (np.concatenate(column) for column in columns)
-    return _compact(level, group, low, high, count, bounds)
 
 
 def _compact(level: int, group: Integers, low: Floats, high: Floats, count: Integers, bounds: Bounds) -> Histogram:

@@ -4,7 +4,7 @@ Distinct histories while there are at most `MOST`, else cells of some days, with
 numbers, so that it does not matter in which parts and order they come together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ MOST = 1 << 21
 """Cells; a fit on so many takes some 300 MB and a second."""
 _COARSEST = 20
 _FIELDS = ("frequency", "recency", "age", "count")
-_BATCH = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +45,9 @@ def of_customers(frequency: Integers, recency: Integers, age: Integers, most: in
     return _compact(0, frequency, recency, age, np.ones(len(frequency), dtype=np.int64), most)
 
 
-def merged(parts: Iterable[Histories], most: int = MOST) -> Histories:
+def merged(parts: Sequence[Histories], most: int = MOST) -> Histories:
     """The histories of all parts' customers, which were made with the same `most`."""
-    whole, waiting = EMPTY, list[Histories]()
-    for part in parts:
-        waiting.append(part)
-        if sum(len(each.count) for each in waiting) > _BATCH:
-            whole, waiting = _together([whole, *waiting], most), []
-    return _together([whole, *waiting], most)
-
-
-def _together(parts: Sequence[Histories], most: int) -> Histories:
+    parts = [EMPTY, *parts]
     frequency, recency, age, count = (np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
     return _compact(max(part.level for part in parts), frequency, recency, age, count, most)
 

@@ -53,6 +53,16 @@ def test_every_customer_is_counted_once(masks: Bools, highest: bool) -> None:
     np.testing.assert_array_equal(sizes[:, :-1].sum(axis=1), named)
 
 
+@settings(deadline=None, max_examples=30)
+@given(masks=MASKS, outside=st.integers(0, 5))
+def test_customers_who_were_never_in_a_segment_need_no_row(masks: Bools, outside: int) -> None:
+    found = counting.tally(masks, outside=outside)
+    wanted = counting.tally(np.pad(masks, ((0, 0), (0, 0), (0, outside))))
+    for name in ("several", "matrix", "steps", "stays"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    assert paths.most_frequent(found.paths, 50) == paths.most_frequent(wanted.paths, 50)
+
+
 @settings(deadline=None, max_examples=60)
 @given(masks=MASKS)
 def test_what_enters_less_what_leaves_is_the_growth(masks: Bools) -> None:

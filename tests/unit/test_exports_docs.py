@@ -15,7 +15,9 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_a_valid_request(example: str) -> None:
     sent = json.loads(example)
-    assert CreateExport.model_validate(sent).model_dump(exclude_unset=True) == sent
+    kept = CreateExport.model_validate(sent).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert CreateExport.model_validate(kept) == CreateExport.model_validate(sent)
+    assert kept.keys() == sent.keys()
 
 
 def test_the_document_shows_examples() -> None:

@@ -1,5 +1,7 @@
 """The rows of an export: memberships joined with what the snapshot knows of the customers, batch by batch.
 
+A customer who is listed without being a member has a membership of empty fields.
+
 It needs Arrow, so only the function that writes exports loads it. It knows neither jobs nor files.
 """
 
@@ -53,8 +55,10 @@ def batches(
 def _membership_columns(members: Sequence[Membership]) -> dict[str, pa.Array]:
     return {
         "customerId": pa.array([member.customer_id for member in members], pa.string()),
-        "since": pa.array([member.since for member in members], pa.string()).cast(writers.ARROW_TYPES[Kind.DATE]),
-        "source": pa.array([member.source for member in members], pa.string()),
+        "since": pa.array([member.since or None for member in members], pa.string()).cast(
+            writers.ARROW_TYPES[Kind.DATE]
+        ),
+        "source": pa.array([member.source or None for member in members], pa.string()),
         "legalEntityId": pa.array([member.legal_entity_id or None for member in members], pa.string()),
-        "segmentId": pa.array([member.segment_id for member in members], pa.string()),
+        "segmentId": pa.array([member.segment_id or None for member in members], pa.string()),
     }

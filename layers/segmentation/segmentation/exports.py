@@ -1,10 +1,11 @@
-"""Exports: a segment's members as a file, asked for by HTTP or by a request file in the bucket."""
+"""Exports: a segment's members, or the customers of a move, as a file; asked for by HTTP or by a file in the bucket."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from segmentation import migration_questions
 from segmentation.engine.catalogue import Kind
 from segmentation.errors import FieldError, InvalidInput, SegmentationError, TooBusy
 from segmentation.models.exports import (
@@ -15,7 +16,9 @@ from segmentation.models.exports import (
     parse_request,
 )
 from segmentation.models.jobs import Job
+from segmentation.models.migrations import NONE, Moves
 from segmentation.store import catalogue, jobs, keys, memberships, segments
+from segmentation.store.memberships import Membership
 from segmentation.store.store import Store
 from segmentation.store.table import Table
 
@@ -29,11 +32,12 @@ CONTENT_TYPES = {
 
 def create_export(store: Store, request: CreateExport, at: datetime) -> Job:
     """Record the job and leave the request where the writer is woken by it. Raises NotFound or InvalidInput."""
-    segments.get(store.table, request.segmentId, at)
+    _check_segments(store, request, at)
     column_kinds(request, store.table)
     job_id = jobs.new_id("export")
     jobs.create(store.table, job_id, "export", at, details=_details(request))
-    store.files.put(keys.export_request(job_id), request.model_dump_json().encode(), content_type="application/json")
+    content = request.model_dump_json(by_alias=True, exclude_none=True).encode()
+    store.files.put(keys.export_request(job_id), content, content_type="application/json")
     return jobs.get(store.table, job_id)
 
 
@@ -87,21 +91,59 @@ def _write(store: Store, job_id: str, request_key: str, at: datetime) -> tuple[i
     if size > MAX_REQUEST_BYTES:
         raise InvalidInput(f"the export request {request_key!r} has {size} bytes; the limit is {MAX_REQUEST_BYTES}")
     request = parse_request(store.files.get(request_key), request_key)
-    segment = segments.get(store.table, request.segmentId, at)
     kinds = column_kinds(request, store.table)
+    members_of, as_of = _members(store, request, at)
     jobs.begin(store.table, job_id, store.partitions, at, _details(request))
     until = int(at.timestamp()) + jobs.KEEP_SECONDS
     batches = export_rows.batches(
         range(store.partitions),
         kinds,
-        members_of=lambda part: memberships.of_partition(store.table, request.segmentId, part, at),
-        load=lambda part, names: partitions.load(store, part, segment.now or at, attributes=names, events={}),
+        members_of=members_of,
+        load=lambda part, names: partitions.load(store, part, as_of, attributes=names, events={}),
         done=lambda part, rows: jobs.record_part(store.table, job_id, STEP, part, {"rows": rows}, until),
     )
     key = keys.export_file(job_id, request.file_name())
     content_type = "application/gzip" if request.gzip else CONTENT_TYPES[request.format]
     with store.files.put_stream(key, content_type) as stream:
         return writers.write(stream, batches, kinds, writers.Format(request.format), request.gzip), key
+
+
+def _check_segments(store: Store, request: CreateExport, at: datetime) -> None:
+    """Raises NotFound for the segment, or InvalidInput for the migration."""
+    if request.segmentId is not None:
+        segments.get(store.table, request.segmentId, at)
+    if request.migration:
+        migration_questions.move(store.table, request.migration, at)
+
+
+def _members(
+    store: Store, request: CreateExport, at: datetime
+) -> tuple[Callable[[int], Iterable[Membership]], datetime]:
+    """Whom the file is to list, by partition, and the instant as of which it describes them."""
+    if request.migration:
+        return _movers(store, request.migration, at), at
+    segment_id = request.segmentId or ""
+    segment = segments.get(store.table, segment_id, at)
+    return lambda part: memberships.of_partition(store.table, segment_id, part, at), segment.now or at
+
+
+def _movers(store: Store, asked: Moves, at: datetime) -> Callable[[int], Iterable[Membership]]:
+    """Customers who moved, each once, with the membership in the target that they have now."""
+    from segmentation import migrations
+
+    moved_in = migrations.moved(store, asked, at)
+    target = "" if asked.toSegment == NONE else asked.toSegment
+
+    def movers(part: int) -> list[Membership]:
+        ids = moved_in(part)
+        held: dict[str, Membership] = {}
+        if ids and target:
+            for member in memberships.of_partition(store.table, target, part, at):
+                # Of several memberships the one without a legal entity comes first.
+                held.setdefault(member.customer_id, member)
+        return [held.get(customer_id) or Membership(target, customer_id, "", "", "") for customer_id in ids]
+
+    return movers
 
 
 def _job_of(table: Table, found: Mapping[str, Any], at: datetime) -> str:
@@ -124,4 +166,5 @@ def _claim(table: Table, job_id: str, found: Mapping[str, Any], at: datetime) ->
 
 
 def _details(request: CreateExport) -> dict[str, Any]:
-    return {"segmentId": request.segmentId, "format": request.format, "columns": request.columns}
+    asked = request.model_dump(mode="json", by_alias=True, exclude_none=True, include={"segmentId", "migration"})
+    return {**asked, "format": request.format, "columns": request.columns}

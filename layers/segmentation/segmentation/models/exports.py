@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from segmentation.errors import FieldError, InvalidInput
 from segmentation.models.common import Input, SegmentId
+from segmentation.models.migrations import Moves
 
 MAX_COLUMNS = 200
 MAX_REQUEST_BYTES = 64 * 2**10
@@ -18,14 +19,16 @@ ATTRIBUTE_PREFIX = "attribute:"
 
 
 class CreateExport(Input):
-    """A segment's members as a file."""
+    """The members of a segment, or the customers who moved from one to another, as a file."""
 
-    segmentId: SegmentId
+    segmentId: SegmentId | None = None
+    migration: Moves | None = Field(default=None, description="Instead of segmentId: customers who moved")
     columns: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
         default_factory=lambda: ["customerId", "since"],
         min_length=1,
         max_length=MAX_COLUMNS,
-        description="customerId, since, source, legalEntityId, segmentId, attributes, features; in this order",
+        description="customerId, since, source, legalEntityId, segmentId, attributes, features; in this order. "
+        "Of a migration, since, source and legalEntityId are those of the membership in toSegment now",
     )
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     gzip: bool = Field(default=False, description="Compress CSV or JSON Lines; Parquet is compressed anyway")
@@ -35,6 +38,8 @@ class CreateExport(Input):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if (self.segmentId is None) == (self.migration is None):
+            raise ValueError("name either a segmentId or a migration")
         twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if twice:
             raise ValueError(f"the column {twice[0]!r} is asked for more than once")
@@ -43,9 +48,10 @@ class CreateExport(Input):
         return self
 
     def file_name(self) -> str:
-        """`vip.csv.gz`: the given name, or the segment's id, with what the format appends."""
+        """`vip.csv.gz`: the given name, or the ids of the segments, with what the format appends."""
         extension = f".{self.format}{'.gz' if self.gzip else ''}"
-        name = self.fileName or self.segmentId
+        moves = f"{self.migration.fromSegment}-to-{self.migration.toSegment}" if self.migration else ""
+        name = self.fileName or self.segmentId or moves
         return name if name.endswith(extension) else name.removesuffix(f".{self.format}") + extension
 
 

@@ -38,21 +38,21 @@ class Tally:
     paths: PathCounts
 
 
-def tally(masks: Bools, highest: bool = False, whole: int | None = None) -> Tally:
+def tally(masks: Bools, highest: bool = False, whole: int | None = None, outside: int = 0) -> Tally:
     """Counts of one partition; `masks` are instants x segments x customers, `highest` as in `states_of`.
 
-    `whole` is the number of instants that are a whole period apart: stays are followed over these alone.
+    `whole` is the number of instants that are a whole period apart: stays are followed over these alone. `outside` more
+    customers were in none of the segments at any of the instants.
     """
     states = states_of(masks, highest)
     size = masks.shape[1] + 1
-    steps = [_pairs(before, after, size) for before, after in pairwise(states)]
-    return Tally(
-        several_of(masks),
-        _pairs(states[0], states[-1], size),
-        np.array(steps, dtype=np.int64).reshape(len(states) - 1, size, size),
-        _stays(states[:whole], size, len(states)),
-        paths.count(states),
-    )
+    matrix = _pairs(states[0], states[-1], size)
+    steps = np.array([_pairs(before, after, size) for before, after in pairwise(states)], dtype=np.int64)
+    stays = _stays(states[:whole], size, len(states))
+    matrix[-1, -1] += outside
+    steps[:, -1, -1] += outside
+    stays[-1, 0, 0] += outside
+    return Tally(several_of(masks), matrix, steps, stays, paths.count(states))
 
 
 def merge(one: Tally, other: Tally) -> Tally:

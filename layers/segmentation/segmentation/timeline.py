@@ -4,7 +4,7 @@ the history since played over it.
 One partition is in memory at a time. Entries and exits behind the checkpoints are read once, day by day, as columns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -98,7 +98,9 @@ class Timeline:
             for base, time in zip(bases, self._times, strict=True)
         ]
         ids = _ids(bases, moments)
-        result = np.zeros((len(self._times), len(self._segments), len(ids)), dtype=bool)
+        names: list[str] = ids.to_pylist()
+        places = {customer_id: place for place, customer_id in enumerate(names)}
+        result = np.zeros((len(self._times), len(self._segments), len(names)), dtype=bool)
         for i, (base, time) in enumerate(zip(bases, self._times, strict=True)):
             rows = base.rows(ids) if base else None
             for j, segment_id in enumerate(self._segments):
@@ -107,10 +109,12 @@ class Timeline:
                     # What a checkpoint says of before the segment was created is of a former one of that name.
                     is_own = life is None or _started(base) >= life.created
                     held = base.held(segment_id, rows) if base and rows and is_own else None
-                    result[i, j] = _state(held, moments[i][j], ids)
-        stays = np.asarray(pc.invert(pc.is_in(ids, value_set=erased.result())))
-        names: list[str] = ids.filter(pa.array(stays)).to_pylist()
-        return names, result if stays.all() else result[:, :, stays]
+                    result[i, j] = _state(held, moments[i][j], places)
+        gone = [places[customer_id] for customer_id in erased.result() if customer_id in places]
+        if not gone:
+            return names, result
+        stays = np.delete(np.arange(len(names)), gone)
+        return [names[place] for place in stays.tolist()], result[:, :, stays]
 
     def _first_day(self, segment_id: str, since: str) -> str:
         life = self._lives[segment_id]
@@ -170,23 +174,23 @@ def first_record(store: Store) -> datetime | None:
     return min(created, default=None)
 
 
-def _state(held: Held | None, changes: Sequence[_Day], ids: pa.Array) -> Bools:
+def _state(held: Held | None, changes: Sequence[_Day], places: Mapping[str, int]) -> Bools:
     """Bool per customer: a member for whichever legal entity, or for none."""
-    mask = np.zeros(len(ids), dtype=bool)
+    mask = np.zeros(len(places), dtype=bool)
     others: dict[str, set[str]] = {}
     if held is not None:
         mask |= held.sources > 0
         for customer_id, legal_entity_id in held.others:
             others.setdefault(customer_id, set()).add(legal_entity_id)
-        mask[_places([c for c, entities in others.items() if "" in entities], ids)] = True
+        mask[[places[customer_id] for customer_id, entities in others.items() if "" in entities]] = True
     for part in changes:
         is_plain = np.asarray(pc.equal(part.entities, ""))
         # Of a place that occurs again the last value stays: the latest.
-        mask[_places(part.customers.filter(pa.array(is_plain)), ids)] = part.entered[is_plain]
+        mask[[places[name] for name in part.customers.filter(pa.array(is_plain)).to_pylist()]] = part.entered[is_plain]
         for row in np.flatnonzero(~is_plain).tolist():
             entities = others.setdefault(part.customers[row].as_py(), set())
             (entities.add if part.entered[row] else entities.discard)(part.entities[row].as_py())
-    mask[_places([customer_id for customer_id, entities in others.items() if entities - {""}], ids)] = True
+    mask[[places[customer_id] for customer_id, entities in others.items() if entities - {""}]] = True
     return mask
 
 
@@ -201,16 +205,10 @@ def _ids(bases: Iterable[Checkpoint | None], moments: Iterable[list[list[_Day]]]
     return known.take(pc.sort_indices(known))
 
 
-def _places(customers: Sequence[str] | pa.Array, ids: pa.Array) -> NDArray[np.int32]:
-    """Where the customers stand in `ids`; all of them do."""
-    places: NDArray[np.int32] = pc.index_in(pa.array(customers, pa.string()), value_set=ids).to_numpy()
-    return places
-
-
-def _erased(store: Store, partition: int) -> pa.Array:
+def _erased(store: Store, partition: int) -> list[str]:
     """Customers whose erasure is under way: the partition's files may still name them."""
     waiting = customers.of_partition(store.table, partition)
-    return pa.array([profile.customer_id for profile in waiting if profile.attributes is None], pa.string())
+    return [profile.customer_id for profile in waiting if profile.attributes is None]
 
 
 def _since(started: str) -> str:

@@ -29,6 +29,7 @@ LIGHT = (
     "publish_model",
     "delete_model",
     "get_job",
+    "get_kpis",
     "list_jobs",
     "get_health",
     "plan_run",

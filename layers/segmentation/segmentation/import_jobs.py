@@ -12,7 +12,7 @@ from segmentation import finishing, imports, runs
 from segmentation.engine.catalogue import ORDER_FIELDS, Kind
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.imports import ImportPlan
-from segmentation.store import catalogue, jobs, keys, segments
+from segmentation.store import catalogue, jobs, keys, kpis, segments
 from segmentation.store.reading import rejects
 from segmentation.store.snapshot import PROPERTY
 from segmentation.store.store import Store
@@ -91,6 +91,7 @@ def finish(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, st
     if failure is None:
         finishing.store_results(store, job_id, at, everywhere=False)
         store.files.delete(list(store.files.list(keys.staging(job_id))))
+    kpis.note_import(store.table, state["detail"]["object"]["key"], job_id, failure is not None, at)
     return finishing.close(store, job_id, at, failure, links)
 
 

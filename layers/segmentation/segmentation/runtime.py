@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, unquote
@@ -22,6 +22,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
     RequestValidationError,
 )
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from botocore.config import Config
 
 from segmentation.errors import (
@@ -87,6 +88,23 @@ def store() -> Store:
 def now() -> datetime:
     """The clock."""
     return datetime.now(UTC)
+
+
+def stale_after() -> timedelta:
+    """How old the evaluation of a segment may become before the segment is stale."""
+    return timedelta(hours=int(os.environ.get("STALE_HOURS", "48")))
+
+
+def emit(figures: Mapping[str, float], units: Mapping[str, str]) -> None:
+    """Print figures as CloudWatch's embedded metric format, in the deployment's namespace; nothing for no figures.
+
+    Raises KeyError for a figure without a unit.
+    """
+    provider = AmazonCloudWatchEMFProvider(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Segmentation"))
+    for name, value in figures.items():
+        provider.add_metric(name, units[name], value)
+    if figures:
+        provider.flush_metrics()
 
 
 class _LazyFiles(Files):

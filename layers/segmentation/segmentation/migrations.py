@@ -48,8 +48,8 @@ def get(
     until = time.monotonic() + PATIENCE_SECONDS
     questions.check_times(start, end, at)
     segments = questions.named(store.table, segment_ids, model_id, ordered, at)
-    grid = questions.grid(start, end, period)
     questions.check_recorded(start, timeline.first_record(store))
+    grid = questions.grid(start, end, period)
     past = Timeline(store, [segment.segmentId for segment in segments], grid.instants)
     found = _tally(store, past, grid, ordered, at, until)
     return migration_report.build(found, segments, grid, ordered, periods)

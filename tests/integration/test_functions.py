@@ -13,7 +13,7 @@ from segmentation.models.customers import PutCustomer
 from segmentation.models.segments import CreateSegment
 from segmentation.store import jobs
 from support import functions
-from support.service import Service, running
+from support.service import Service, running, worker_items
 
 RUN = "run-00000000000000000001"
 HTTP = [name for name in functions.NAMES if hasattr(functions.load(name), "api")]
@@ -78,6 +78,8 @@ def buy(service: Service) -> None:
 
 def test_every_operation_serves_its_own_event(fresh: Service) -> None:
     buy(fresh)
+    # Some ask about the day that has passed since.
+    fresh.wait(24)
     for name in sorted(HTTP, key=lambda name: (name.startswith("delete"), name)):
         if name == "publish_model":
             fresh.settle()
@@ -129,7 +131,7 @@ def test_a_model_goes_through_its_functions_step_by_step(fresh: Service) -> None
     planned = functions.load("plan_run").handler(asked, functions.Context())
     assert (planned["fits"], planned["evaluates"]) == (True, False)
     measured = [
-        functions.load("measure_partition").handler(item, functions.Context()) for item in planned["partitions"]
+        functions.load("measure_partition").handler(item, functions.Context()) for item in worker_items(planned)
     ]
     assert sum(found["customers"] for found in measured) == 8
     functions.load("measure_partition").handler(functions.event_of("measure_partition"), functions.Context())
@@ -143,7 +145,7 @@ def test_a_model_goes_through_its_functions_step_by_step(fresh: Service) -> None
 
 def test_a_run_goes_through_its_functions_step_by_step(deployed: Service) -> None:
     planned = functions.load("plan_run").handler(functions.event_of("plan_run"), functions.Context())
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         functions.load("evaluate_partition").handler(item, functions.Context())
     functions.load("evaluate_partition").handler(functions.event_of("evaluate_partition"), functions.Context())
     ended = functions.load("finish_run").handler(functions.event_of("finish_run"), functions.Context())

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from segmentation import customers, fit_parameters, fitting, job_reads, modelling, partitions, runs, segments
+from segmentation import customers, fit_parameters, fitting, job_reads, modelling, partitions, run_fits, runs, segments
 from segmentation.errors import NotFound, TooBusy
 from segmentation.models.jobs import StartRun
 from segmentation.models.models import PublishModel
 from segmentation.store import jobs, keys
 from support import shoppers
 from support.germans import ids
-from support.service import Service
+from support.service import Service, worker_items
 
 GERMANS = [{"attribute": "country", "operator": "eq", "value": "DE"}]
 
@@ -41,7 +41,7 @@ def plan(service: Service, job_id: str) -> dict[str, Any]:
 def test_steps_that_come_twice_change_nothing(shop: Service) -> None:
     shoppers.create(shop, "once", shoppers.CLUSTER)
     planned = begin(shop, "twice")
-    for item in [*planned["partitions"], *planned["partitions"][::-1]]:
+    for item in [*worker_items(planned), *worker_items(planned)[::-1]]:
         shop.measure_partition(item)
     shop.fit_models({"jobId": planned["jobId"], "failures": []})
     shop.fit_models({"jobId": planned["jobId"], "failures": []})
@@ -68,7 +68,7 @@ def test_a_plan_that_died_before_it_began_versions_finds_what_it_noted(
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_begin_version", dies)
+        patch.setattr(run_fits, "_begin", dies)
         with pytest.raises(Died):
             runs.plan(shop.store, {"request": {}, "execution": "nightly"}, shop.now)
     shop.resegment({}, "nightly")
@@ -86,10 +86,10 @@ def test_a_worker_that_died_before_it_recorded_its_part_is_repeated(
 
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "record_part", dies)
-        for item in planned["partitions"]:
+        for item in worker_items(planned):
             with pytest.raises(Died):
                 shop.measure_partition(item)
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.measure_partition(item)
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "record_part", dies)
@@ -109,7 +109,7 @@ def test_a_publication_that_died_half_way_is_ended_by_the_repeated_fit(
     shoppers.publish(shop, "cluster")
     job = runs.start(shop.store, StartRun(refitModels=["cluster"]), shop.now)
     planned = plan(shop, job.jobId)
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.measure_partition(item)
 
     def dies(*_: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_publication_that_died_half_way_is_ended_by_the_repeated_fit(
             shop.fit_models({"jobId": job.jobId, "failures": []})
     assert shoppers.get(shop, "cluster").publishedVersion == 1
     shop.fit_models({"jobId": job.jobId, "failures": []})
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.evaluate_partition(item)
     assert shoppers.get(shop, "cluster").publishedVersion == 2
     assert sum(len(ids(shop, f"cluster-c{number}")) for number in (1, 2, 3)) == 40
@@ -167,7 +167,7 @@ def test_a_step_that_fits_and_cannot_leaves_no_model_that_is_being_fitted_for_ev
 
 def test_a_fit_without_what_a_partition_brought_fails_rather_than_leaving_customers_out(shop: Service) -> None:
     planned = begin(shop, "cluster")
-    for item in planned["partitions"][:2]:
+    for item in worker_items(planned)[:2]:
         shop.measure_partition(item)
     shop.fit_models({"jobId": planned["jobId"], "failures": []})
     model = shoppers.get(shop, "cluster")
@@ -176,9 +176,9 @@ def test_a_fit_without_what_a_partition_brought_fails_rather_than_leaving_custom
 
 def test_a_model_that_is_deleted_during_its_fit_leaves_nothing(shop: Service) -> None:
     planned = begin(shop, "cluster")
-    shop.measure_partition(planned["partitions"][0])
+    shop.measure_partition(worker_items(planned)[0])
     modelling.delete(shop.store, "cluster", False, shop.now)
-    for item in planned["partitions"][1:]:
+    for item in worker_items(planned)[1:]:
         shop.measure_partition(item)
     shop.fit_models({"jobId": planned["jobId"], "failures": []})
     assert jobs.item(shop.store.table, planned["jobId"])["details"]["models"]["cluster"]["status"] == "deleted"
@@ -199,7 +199,7 @@ def test_a_model_that_is_deleted_while_it_is_computed_leaves_no_file(
 
     monkeypatch.setattr(fit_parameters.engine_cluster, "fit", deleting)
     planned = begin(shop, "cluster")
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.measure_partition(item)
     shop.fit_models({"jobId": planned["jobId"], "failures": []})
     assert not list(shop.store.files.list(keys.model_files("cluster")))
@@ -207,7 +207,7 @@ def test_a_model_that_is_deleted_while_it_is_computed_leaves_no_file(
 
 def test_another_model_of_the_same_id_is_not_fitted_on_what_was_brought_to_the_first(shop: Service) -> None:
     planned = begin(shop, "cluster")
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.measure_partition(item)
     modelling.delete(shop.store, "cluster", False, shop.now)
     other = begin(shop, "cluster", shoppers.RFM)
@@ -223,7 +223,7 @@ def test_a_model_that_is_deleted_between_plan_and_evaluation_stops_no_segment(sh
     job = runs.begin(shop.store, shop.now)
     planned = plan(shop, job.jobId)
     modelling.delete(shop.store, "cluster", True, shop.now)
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.evaluate_partition(item)
     assert ids(shop, "germans")
 
@@ -241,8 +241,8 @@ def test_an_evaluation_that_comes_twice_moves_nobody_a_second_time(shop: Service
     modelling.publish(shop.store, "cluster", PublishModel(), shop.now)
     (job_id,) = [name for name in shop.workflows.started if name.startswith("run-")]
     planned = plan(shop, job_id)
-    first = [shop.evaluate_partition(item) for item in planned["partitions"]]
-    again = [shop.evaluate_partition(item) for item in planned["partitions"]]
+    first = [shop.evaluate_partition(item) for item in worker_items(planned)]
+    again = [shop.evaluate_partition(item) for item in worker_items(planned)]
     assert sum(counts["entered"] for counts in first) == 40
     assert [(counts["entered"], counts["left"]) for counts in again] == [(0, 0)] * 3
 

@@ -23,7 +23,7 @@ from segmentation.models.segments import (
 from segmentation.store import catalogue
 from support.germans import count, create, fill, ids, put
 from support.races import before_writing
-from support.service import Service
+from support.service import Service, worker_items
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_segment_deleted_during_a_full_run_leaves_no_membership(shop: Service)
     job = runs.begin(shop.store, shop.now)
     payload = shop.workflows.started.pop(job.jobId)[1]
     planned = runs.plan(shop.store, {"request": payload, "execution": "x"}, shop.now)
-    for item in planned["partitions"]:
+    for item in worker_items(planned):
         shop.evaluate_partition(item)
     segments.delete(shop.store, "germans", None, False, shop.now)
     finishing.finish_run(shop.store, {"plan": planned, "partitions": {"failures": []}}, shop.now)

@@ -33,13 +33,17 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class RecordedWorkflows(Workflows):
-    """Remembers what was started; a name starts once."""
+    """Remembers what was started; a name starts once. Executions in `stopped` are under way no more."""
 
     def __init__(self) -> None:
         self.started: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.stopped: set[str] = set()
 
     def start(self, machine: str, execution: str, payload: Mapping[str, Any]) -> None:
         self.started.setdefault(execution, (machine, json.loads(json.dumps(payload))))
+
+    def is_running(self, execution: str) -> bool:
+        return execution not in self.stopped
 
 
 class RecordedEvents(Events):
@@ -82,17 +86,21 @@ class Service:
         self.dropped.append(key)
 
     def settle(self) -> None:
-        """Carry out everything that was dropped or started, until nothing is left."""
-        while self.dropped or self.workflows.started.keys() - self._done:
+        """Carry out everything that was dropped or started, until nothing is left but runs that wait for their turn
+        while another, which a test holds back, has it.
+        """
+        waiting: set[str] = set()
+        while self.dropped or self.workflows.started.keys() - self._done - waiting:
             while self.dropped:
                 self.deliver(self.dropped.pop(0))
             for execution in [name for name in self.workflows.started if name not in self._done]:
-                self._done.add(execution)
                 machine, payload = self.workflows.started[execution]
-                if machine == "resegment":
-                    self.resegment(payload)
+                ended = self.resegment(payload, execution) if machine == "resegment" else self.import_file(payload)
+                if ended["status"] == "waiting":
+                    waiting.add(execution)
                 else:
-                    self.import_file(payload)
+                    self._done.add(execution)
+                    waiting.clear()
         if self.follows_stream:
             self.record()
 
@@ -142,18 +150,43 @@ class Service:
 
     def resegment(self, payload: dict[str, Any], execution: str = "nightly") -> dict[str, Any]:
         """The state machine Resegment; without a job in the payload, the schedule's run."""
-        state = dict(payload)
-        state["plan"] = plan = runs.plan(self.store, {"request": payload, "execution": execution}, self.now)
+        state = {**payload, "execution": {"name": execution}}
+        try:
+            asked = {"request": state, "execution": execution, "executionId": execution}
+            state["plan"] = plan = runs.plan(self.store, asked, self.now)
+        except SegmentationError as error:
+            state["error"] = caught(error)
+            return self._finish_run(state, execution)
+        if plan.get("skip"):
+            return {"status": "skipped"}
+        if plan.get("wait"):
+            return {"status": "waiting"}
         if plan["fits"]:
-            failures = self._map(plan["partitions"], "partition", self.measure_partition)
+            self._fit(state, plan)
+        if plan["evaluates"]:
+            failures = self._map(worker_items(plan), "partition", self.evaluate_partition)
+            state["partitions"] = {"failures": failures}
+        return self._finish_run(state, execution)
+
+    def _fit(self, state: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Measure and fit, round after round."""
+        measured, is_another = "measures", True
+        while is_another:
+            failures = self._map(worker_items(plan, measured), "partition", self.measure_partition)
             state["measures"] = {"failures": failures}
+            if failures:
+                return
             try:
-                self.fit_models({"jobId": plan["jobId"], "failures": failures})
+                state["fitted"] = self.fit_models({"jobId": plan["jobId"], "failures": []})
             except SegmentationError as error:
                 state["fitError"] = caught(error)
-        if plan["evaluates"]:
-            state["partitions"] = {"failures": self._map(plan["partitions"], "partition", self.evaluate_partition)}
-        return finishing.finish_run(self.store, state, self.now)
+                return
+            measured, is_another = "describes", state["fitted"].get("again", False)
+
+    def _finish_run(self, state: dict[str, Any], execution: str) -> dict[str, Any]:
+        ended = finishing.finish_run(self.store, state, self.now)
+        self.workflows.stopped.add(execution)
+        return ended
 
     def import_chunk(self, item: dict[str, Any]) -> Any:
         return import_jobs.chunk(self.store, item["jobId"], item["chunk"], self.now)
@@ -209,6 +242,11 @@ class Service:
                 found = caught(error)
                 failures.append({part: item[part], "error": found["Error"], "cause": found["Cause"]})
         return failures
+
+
+def worker_items(plan: Mapping[str, Any], of: str = "partitions") -> list[dict[str, Any]]:
+    """The inputs of the workers of a run, as the state machine makes them of a plan's numbers."""
+    return [{"jobId": plan["jobId"], "kind": plan["kind"], "partition": number} for number in plan[of]]
 
 
 def caught(error: SegmentationError) -> dict[str, str]:

@@ -6,50 +6,151 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from segmentation import evaluation
+from segmentation import dry_runs, evaluation, run_fits, run_turns, runs
 from segmentation.engine.analysis.partials import merge
 from segmentation.engine.analysis.reporting import attribute_statistics, report
 from segmentation.errors import NotFound
 from segmentation.models.common import iso
-from segmentation.store import catalogue, jobs, keys, models, segments
+from segmentation.store import catalogue, jobs, keys, segments
 from segmentation.store.store import Store
 
 _OF_FITS = ("measures", "fitError")
 """What a state says of models: segments are evaluated all the same, with the models that there were."""
 
+MAX_FAILURES = 50
+"""Parts that failed of which a job tells, the first ones: an item of the table has a limit."""
+
+_MAX_CAUSE = 500
+_STEPS = {"measures": runs.MEASURE, "partitions": runs.EVALUATE}
+
 
 def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str, str]:
     """Close a run: analyses and states of the segments it evaluated, or the reason why it failed."""
     plan = state.get("plan") or state
-    job_id = plan.get("jobId")
-    failure = failure_of(state)
+    job_id = plan.get("jobId") or _scheduled(store, state)
     if job_id is None:
         # The schedule's run failed before it had a job; the failed execution is what an operator sees.
         return {"status": "failed"}
-    if failure is not None:
-        _give_up_fits(store, job_id, failure, at)
-    if not plan.get("evaluates", True):
-        return close(store, job_id, at, failure)
-    everywhere = len(plan.get("partitions", [])) == store.partitions
+    job, parts = jobs.whole(store.table, job_id)
+    failures = failures_of(state, job["details"])
+    # Models that could not be fitted keep no segment from its evaluation.
     unevaluated = failure_of({name: value for name, value in state.items() if name not in _OF_FITS})
+    if unevaluated is None and plan.get("everywhere") and plan["evaluates"]:
+        missing = _without_record(store, parts)
+        failures += missing
+        unevaluated = failed_parts("partition", missing) if missing else None
+    failure = failure_of(state) or unevaluated
+    if failure is not None:
+        run_fits.give_up(store, job_id, failure, at)
+    links: Mapping[str, str] = {}
+    if job["details"].get("dryRun"):
+        links = _finish_dry(store, job_id) if failure is None else {}
+    elif plan.get("evaluates", True):
+        _finish_segments(store, job, unevaluated, bool(plan.get("everywhere")), at)
+    closed = _close(store, job, parts, failures, failure, links, at)
+    run_turns.release(store, job_id)
+    return closed
+
+
+def _scheduled(store: Store, state: Mapping[str, Any]) -> str | None:
+    """The job of a run of the schedule that failed while it was planned, if it came so far as to have one."""
+    if "execution" not in state:
+        return None
+    job_id = runs.scheduled_id(state["execution"]["name"])
+    try:
+        jobs.item(store.table, job_id)
+    except NotFound:
+        return None
+    return job_id
+
+
+def _finish_dry(store: Store, job_id: str) -> Mapping[str, str]:
+    """A dry run stores no result but its report; answers the keys of the report's files by the names of their links."""
+    report = dry_runs.gather(store, job_id)
+    jobs.add_details(store.table, job_id, report.details)
+    return report.links
+
+
+def _finish_segments(
+    store: Store, job: Mapping[str, Any], unevaluated: str | None, everywhere: bool, at: datetime
+) -> None:
+    """Store what the run measured, or say why its segments still wait."""
     if unevaluated is None:
-        store_results(store, job_id, at, everywhere)
+        store_results(store, job["jobId"], at, everywhere)
     elif everywhere:
-        _say_why_still_evaluating(store, job_id, unevaluated, at)
+        _say_why_still_evaluating(store, job["jobId"], unevaluated, at)
     if unevaluated is None and everywhere:
         # Those that were marked while the run was under way may have members in partitions that it had passed.
-        for segment_id in jobs.item(store.table, job_id)["details"].get("deleting", []):
+        for segment_id in job["details"].get("deleting", []):
             segments.remove(store.table, segment_id)
-    return close(store, job_id, at, failure)
+
+
+def _without_record(store: Store, parts: Sequence[jobs.Part]) -> list[dict[str, Any]]:
+    """Partitions whose evaluation is not recorded, as failures: what all attempts of the run did decides."""
+    done = {part.number for part in parts if part.step == runs.EVALUATE}
+    missing = [number for number in range(store.partitions) if number not in done]
+    return [_failure(runs.EVALUATE, number, "NotEvaluated", "its worker left no record") for number in missing]
+
+
+def _close(
+    store: Store,
+    job: Mapping[str, Any],
+    parts: Sequence[jobs.Part],
+    failures: Sequence[Mapping[str, Any]],
+    failure: str | None,
+    links: Mapping[str, str],
+    at: datetime,
+) -> dict[str, str]:
+    """Write the run's end, with the sums of what its workers did and used, and which of them failed."""
+    failed: dict[str, int] = {}
+    for found in failures:
+        failed[found["step"]] = failed.get(found["step"], 0) + 1
+    fields = {
+        "failures": list(failures[:MAX_FAILURES]) or None,
+        "failed": failed or None,
+        "usage": jobs.usage(parts),
+        "done": jobs.done(parts),
+    }
+    status = "failed" if failure else "succeeded"
+    jobs.finish(store.table, job["jobId"], at, status, failure, jobs.sums(parts), links or None, fields)
+    return {"jobId": job["jobId"], "status": status}
 
 
 def close(
     store: Store, job_id: str, at: datetime, failure: str | None, links: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Write the job's end, with the sums of what its workers did."""
+    """Write an import's end, with the sums of what its workers did."""
     status = "failed" if failure else "succeeded"
-    jobs.finish(store.table, job_id, at, status, failure, jobs.sums(store.table, job_id), links)
+    jobs.finish(store.table, job_id, at, status, failure, jobs.sums(jobs.parts(store.table, job_id)), links)
     return {"jobId": job_id, "status": status}
+
+
+def failures_of(state: Mapping[str, Any], details: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the state machine caught, part by part."""
+    found = []
+    for name, step in _STEPS.items():
+        if name == "measures" and details.get("round") == runs.DESCRIBE:
+            step = runs.DESCRIBE
+        for failure in (state.get(name) or {}).get("failures") or []:
+            found.append(_failure(step, failure["partition"], failure["error"], failure["cause"]))
+    for name, step in (("fitError", runs.FIT), ("error", _step_of_error(state))):
+        if name in state:
+            found.append(_failure(step, None, state[name].get("Error", "Error"), state[name].get("Cause", "")))
+    return found
+
+
+def _step_of_error(state: Mapping[str, Any]) -> str:
+    """The step that ended with an error which no part of it is known to have."""
+    if "plan" not in state:
+        return "plan"
+    if "partitions" in state or not state["plan"].get("evaluates", True):
+        return "finish"
+    is_measured = "measures" in state or not state["plan"].get("fits")
+    return runs.EVALUATE if is_measured else runs.MEASURE
+
+
+def _failure(step: str, partition: int | None, error: str, cause: str) -> dict[str, Any]:
+    return {"step": step, "partition": partition, "error": error, "cause": sentence(error, cause)[:_MAX_CAUSE]}
 
 
 def failure_of(state: Mapping[str, Any]) -> str | None:
@@ -79,18 +180,6 @@ def sentence(error: str, cause: str) -> str:
         return str(json.loads(cause)["errorMessage"])[:1000]
     except (ValueError, KeyError, TypeError):
         return f"{error}: {cause}"[:1000]
-
-
-def _give_up_fits(store: Store, job_id: str, reason: str, at: datetime) -> None:
-    """Versions that a failed job left behind get the reason: none is said to be fitting for ever."""
-    for model_id, number in jobs.item(store.table, job_id)["details"].get("fits", {}).items():
-        try:
-            _, versions = models.get(store.table, model_id)
-        except NotFound:
-            continue
-        for version in versions:
-            if version.version == number and version.status == "fitting":
-                models.end_version(store.table, model_id, version, "failed", reason, at)
 
 
 def store_results(store: Store, job_id: str, at: datetime, everywhere: bool) -> None:

@@ -193,6 +193,11 @@ def model_index(model_id: str, kind: str) -> Key:
     return {"GSI1PK": MODELS, "GSI1SK": f"{kind}#{model_id}"}
 
 
+def model_drift(model_id: str, day: str) -> Key:
+    """Drift of a model's published version, the last of a day: apart, so that whoever reads a model reads no years."""
+    return {"PK": f"MODEL#{model_id}#DRIFT", "SK": day}
+
+
 def model_version(model_id: str, version: int) -> Key:
     """One fit of a model: its state and the groups that it found."""
     return {"PK": f"MODEL#{model_id}", "SK": f"{MODEL_VERSION_PREFIX}{version:08d}"}
@@ -287,11 +292,35 @@ def staging(job_id: str) -> str:
 
 
 def measure(job_id: str, model_id: str, partition: int) -> str:
-    """What one partition brings to the fit of a model."""
-    return f"{measures(job_id, model_id)}part={partition:04d}.parquet"
+    """Rows that one partition brings to the fit of a model; written last of what it brings."""
+    return f"{measured(job_id, model_id)}part={partition:04d}.parquet"
+
+
+def measured(job_id: str, model_id: str) -> str:
+    return f"{measures(job_id, model_id)}rows/"
+
+
+def measured_statistics(job_id: str, model_id: str, partition: int) -> str:
+    """Statistics of all customers of one partition, beside the rows."""
+    return f"{measures(job_id, model_id)}statistics/part={partition:04d}.npz"
+
+
+def fitted(job_id: str, model_id: str) -> str:
+    """A model that was fitted and is yet to be completed by what partitions say of their customers under it."""
+    return f"{measures(job_id, model_id)}fitted.json.gz"
+
+
+def described(job_id: str, model_id: str) -> str:
+    return f"{measures(job_id, model_id)}described/"
+
+
+def description(job_id: str, model_id: str, partition: int) -> str:
+    """What the customers of one partition are under a fitted model."""
+    return f"{described(job_id, model_id)}part={partition:04d}.npz"
 
 
 def measures(job_id: str, model_id: str) -> str:
+    """Everything that a fit works on until it ends."""
     return f"staging/{job_id}/model={model_id}/"
 
 

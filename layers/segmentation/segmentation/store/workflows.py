@@ -25,3 +25,13 @@ class Workflows:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
+
+    def is_running(self, execution: str) -> bool:
+        """Whether the execution of this ARN is under way; False for one that ended or that nobody knows."""
+        try:
+            found = self._client.describe_execution(executionArn=execution)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+                raise
+            return False
+        return bool(found["status"] == "RUNNING")

@@ -73,13 +73,18 @@ def _refresh(store: Store, customer_id: str, frame_at: evaluation.FrameAt, known
     definitions = evaluation.define(everything.values(), names, at)
     states = memberships.states_of_customer(store.table, customer_id)
     found = evaluation.members(definitions, frame_at, lambda segment_id: states.get(segment_id, State()))
-    changes: list[Change] = []
+    changes: dict[str, list[Change]] = {}
     for segment_id, definition in definitions.items():
         frame, state = frame_at(definition.now), states.get(segment_id, State())
         why = evaluation.why(definition, "profile")
-        found_changes, _ = evaluation.changes(definition, frame, found[segment_id], state, held(state, frame), why)
-        changes += found_changes
-    memberships.write_outside(store.table, changes, at, store.partitions)
+        changes[segment_id], _ = evaluation.changes(
+            definition, frame, found[segment_id], state, held(state, frame), why
+        )
+    found_all: list[Change] = []
+    for ids in evaluation.together(definitions.values()):
+        for of_segment in evaluation.with_moves({name: changes[name] for name in ids}).values():
+            found_all += of_segment
+    memberships.write_outside(store.table, found_all, at, store.partitions)
 
 
 def _checked(given: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Kind]]:

@@ -176,6 +176,32 @@ def changes(
     return result, after
 
 
+def together(definitions: Iterable[Definition]) -> list[list[str]]:
+    """Ids of segments, those of one model's groups together: a customer moves from one of them to another."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for definition in definitions:
+        segment = definition.segment
+        key = ("model", segment.model.modelId) if segment.model else ("segment", segment.segmentId)
+        found.setdefault(key, []).append(segment.segmentId)
+    return list(found.values())
+
+
+def with_moves(changes: Mapping[str, list[Change]]) -> dict[str, list[Change]]:
+    """The changes of a model's groups, with the other group noted where a customer leaves one and enters another."""
+    left: dict[str, str] = {}
+    entered: dict[str, str] = {}
+    for segment_id, of_segment in changes.items():
+        for change in of_segment:
+            if not change.who[1] and not change.stays:
+                (entered if change.entered else left)[change.who[0]] = segment_id
+
+    def moved(change: Change) -> Change:
+        other = (left if change.entered else entered).get(change.who[0])
+        return change._replace(moved=other) if other and not change.stays and not change.who[1] else change
+
+    return {segment_id: [moved(change) for change in of_segment] for segment_id, of_segment in changes.items()}
+
+
 def why(definition: Definition, cause: str, job_id: str | None = None, model_version: int | None = None) -> Why:
     """What a change follows from, with the versions behind it: `cause` is who evaluates, `run` for what the rule or
     the model says by itself.

@@ -3,7 +3,7 @@
 The comparison is with the partition's last checkpoint where there is one to be trusted, else with the table.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -64,12 +64,8 @@ class Evaluation:
         Segments come one by one, since the changes of all together might not fit a worker; but groups of a model come
         together, so that a customer who goes from one to another is seen to move.
         """
-        together: dict[str, list[str]] = {}
-        for segment_id, definition in self.definitions.items():
-            if wanted is None or segment_id in wanted:
-                group = definition.segment.model
-                together.setdefault(f"model {group.modelId}" if group else segment_id, []).append(segment_id)
-        for segment_ids in together.values():
+        asked = [self.definitions[name] for name in self.definitions if wanted is None or name in wanted]
+        for segment_ids in evaluation.together(asked):
             result: dict[str, tuple[list[Change], Held]] = {}
             for segment_id in segment_ids:
                 definition = self.definitions[segment_id]
@@ -82,7 +78,10 @@ class Evaluation:
                 result[segment_id] = evaluation.changes(
                     definition, frame, self.found[segment_id], decisions, known, why
                 )
-            yield _with_moves(result) if len(segment_ids) > 1 else result
+            if len(segment_ids) > 1:
+                moved = evaluation.with_moves({name: changes for name, (changes, _) in result.items()})
+                result = {name: (moved[name], after) for name, (_, after) in result.items()}
+            yield result
 
     def write(self, kind: str, job_id: str, wanted: Collection[str] | None, partitions: int) -> dict[str, int]:
         """Write what differs; returns how many memberships began and ended."""
@@ -155,21 +154,3 @@ class Evaluation:
             return known
         now = memberships.members_among(table, segment_id, self._partition, touched)
         return corrected(known, now, touched, self.frame)
-
-
-def _with_moves(result: Mapping[str, tuple[list[Change], Held]]) -> dict[str, tuple[list[Change], Held]]:
-    """The same with the other segment noted where a customer leaves one and enters another."""
-    left: dict[str, str] = {}
-    entered: dict[str, str] = {}
-    for segment_id, (changes, _) in result.items():
-        for change in changes:
-            if not change.who[1] and not change.stays:
-                (entered if change.entered else left)[change.who[0]] = segment_id
-
-    def moved(change: Change) -> Change:
-        other = (left if change.entered else entered).get(change.who[0])
-        return change._replace(moved=other) if other and not change.stays and not change.who[1] else change
-
-    return {
-        segment_id: ([moved(change) for change in changes], after) for segment_id, (changes, after) in result.items()
-    }

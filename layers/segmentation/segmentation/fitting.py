@@ -1,22 +1,24 @@
 """Fitting models over partitions: every partition brings what its customers have, one step fits, versions are kept.
 
-Both steps may be repeated: what they write depends on the job alone.
+Up to `SAMPLE` customers the step that fits has all of them, and is done. Of more it has a sample, and statistics of
+all; then every partition says what its customers are under the fitted model, and the step completes it with that. The
+result depends on the customers alone, not on the number of partitions. All steps may be repeated: what they write
+depends on the job, and on what was written before.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
-from segmentation import evaluation, fit_parameters, modelling, partitions, recipes, scoring
-from segmentation.engine.catalogue import Kind
+from segmentation import fit_parameters, modelling, pooling, populations, recipes, scoring
 from segmentation.engine.document import presented, to_document
-from segmentation.engine.frame import Column, ListColumn, StringColumn
-from segmentation.engine.lifetime.purchases import of_orders
-from segmentation.engine.modelling.absent import absent_column
+from segmentation.engine.lifetime.purchases import taken
 from segmentation.engine.modelling.cluster import ClusterModel
 from segmentation.engine.modelling.groups import FoundGroup
+from segmentation.engine.modelling.kinds import Fitted, Report
+from segmentation.engine.modelling.pooled import described, pooled
+from segmentation.engine.sketches import hashing, sample
 from segmentation.errors import Conflict, InsufficientData, InvalidInput, NotFound, Unfit
 from segmentation.finishing import failed_parts
 from segmentation.models.models import (
@@ -24,38 +26,43 @@ from segmentation.models.models import (
     ModelSummary,
     Version,
 )
-from segmentation.runs import versions_of
+from segmentation.runs import DESCRIBE, FIT, MEASURE, versions_of
 from segmentation.store import catalogue, jobs, keys, measures, models
 from segmentation.store import segments as stored
+from segmentation.store.measures import Brought
 from segmentation.store.store import Store
+from segmentation.usage import Meter
 
-MEASURE, FIT = "measure", "fit"
-MAX_PROFILE_ATTRIBUTES = 64
-MAX_PROFILE_VALUES = 1_000
-"""Distinct texts of an attribute in one partition, beyond which it is a name or a number and describes no cluster."""
-
-_PROFILE_KINDS = (Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.DATE, Kind.LIST)
+SAMPLE = 200_000
+"""Customers that the step that fits holds at most."""
 
 
 def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, int]:
-    """Keep what one partition brings to every model of the job. Raises NotFound if the job is gone."""
+    """Keep what one partition brings to every model of the job: to the fit of those that are not fitted, and to the
+    completion of those that are. Raises NotFound if the job is gone.
+    """
+    meter = Meter(store)
     job_id, partition = event["jobId"], event["partition"]
     job = jobs.item(store.table, job_id)
-    counts = {"customers": 0}
+    customers, step = 0, MEASURE
     for model_id, number in job["details"].get("fits", {}).items():
         found = _of_job(store, job, model_id, number)
-        if found is None:
+        if found is None or found[2].status != "fitting":
             continue
-        model, _, _ = found
+        fitted = measures.get_fitted(store.files, keys.fitted(job_id, model_id), found[0].kind)
         try:
-            population = _population(store, model, _now(model, job))
-        except NotFound:
+            if fitted is None:
+                customers += _measure(store, job, found[0], partition)
+            else:
+                step = DESCRIBE
+                _describe(store, job, found[0], fitted[0], partition)
+        except (NotFound, InvalidInput):
             # It concerns this model alone: the step that fits it says so.
             continue
-        counts["customers"] += _measure(store, job, model, population, partition)
+    counts = {"customers": customers}
     # A run counts its customers when it evaluates them.
-    recorded = counts if job["kind"] == "model" else {}
-    jobs.record_part(store.table, job_id, MEASURE, partition, recorded, int(at.timestamp()) + jobs.KEEP_SECONDS)
+    recorded = counts if job["kind"] == "model" and step == MEASURE else {}
+    _record(store, job_id, step, partition, {**recorded, **meter.counts()}, at)
     return counts
 
 
@@ -63,8 +70,9 @@ def fit(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """Fit every model of the job on what the partitions brought; publish those that were published before.
 
     A model that cannot be fitted gets the reason and stops no other. `event` is `{"jobId", "failures"}`: what the
-    partitions could not bring.
+    partitions could not bring. Answers `again` if partitions are to be measured once more, with what was fitted.
     """
+    meter = Meter(store)
     job_id = event["jobId"]
     job = jobs.item(store.table, job_id)
     fits: dict[str, int] = job["details"].get("fits", {})
@@ -72,14 +80,23 @@ def fit(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     failure = failed_parts("partition", failures) if failures else None
     outcome = {model_id: _outcome(store, job, model_id, number, failure, at) for model_id, number in fits.items()}
     details: dict[str, Any] = {"models": outcome}
+    again = any(found["status"] == "fitting" for found in outcome.values())
+    if again:
+        jobs.add_details(store.table, job_id, {"round": DESCRIBE})
+        return {"jobId": job_id, "models": len(outcome), "again": True}
     if job["kind"] != "model":
         details["segmentIds"] = _to_evaluate(store, job, fits, at)
         details["segments"] = versions_of(store, details["segmentIds"], at)
     jobs.add_details(store.table, job_id, details)
-    jobs.record_part(store.table, job_id, FIT, 0, {}, int(at.timestamp()) + jobs.KEEP_SECONDS)
-    for model_id in fits:
-        store.files.delete(store.files.list(keys.measures(job_id, model_id)))
-    return {"jobId": job_id, "models": len(outcome)}
+    _record(store, job_id, FIT, 0, meter.counts(), at)
+    for model_id, found in outcome.items():
+        if found.get("status") != "failed":
+            store.files.delete(store.files.list(keys.measures(job_id, model_id)))
+    return {"jobId": job_id, "models": len(outcome), "again": False}
+
+
+def _record(store: Store, job_id: str, step: str, number: int, counts: Mapping[str, int], at: datetime) -> None:
+    jobs.record_part(store.table, job_id, step, number, counts, int(at.timestamp()) + jobs.KEEP_SECONDS)
 
 
 def _outcome(
@@ -127,47 +144,29 @@ def _to_evaluate(store: Store, job: Mapping[str, Any], fits: Collection[str], at
     return list(dict.fromkeys([*named, *own]))
 
 
-def _measure(
-    store: Store, job: Mapping[str, Any], model: ModelSummary, population: evaluation.Definitions, partition: int
-) -> int:
-    """Write the columns and purchases of the partition's part of the population; returns its size."""
-    now = _now(model, job)
-    known = catalogue.load(store.table).attributes
-    read = [name for name in recipes.read_by(model) if name in known]
-    profiled = _profile_names(model, known, read)
-    wanted = partitions.columns_of(population)
-    behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
-    if model.kind == "lifetime":
-        behaviours.setdefault("order", set()).add("amount")
-    attributes = {*(wanted.attributes or ()), *read, *profiled}
-    frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
-    frame = frame_at(evaluation.instant(now))
-    if model.population.segmentId:
-        found = evaluation.members(population, frame_at, partitions.decisions(store, population, partition))
-        frame = frame.take(np.flatnonzero(found[model.population.segmentId].mask))
-    columns = {name: frame.columns.get(name) or absent_column(known[name], frame.size) for name in read}
-    columns |= {
-        name: column
-        for name in profiled
-        if name not in columns
-        and _describes(column := frame.columns.get(name) or absent_column(known[name], frame.size))
-    }
-    purchases = of_orders(frame.events["order"]) if model.kind == "lifetime" else None
-    measures.put(store.files, keys.measure(job["jobId"], model.modelId, partition), frame, columns, purchases)
+def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partition: int) -> int:
+    """Write a sample of the partition's part of the population, and statistics of all of it; returns its size."""
+    now, known = _now(model, job), catalogue.load(store.table).attributes
+    recipes.check(model, known)
+    population = populations.define(store, model, now)
+    frame, purchases = populations.load(store, model, population, partition, now, profiled=True)
+    place = job["jobId"], model.modelId, partition
+    statistics = pooling.pool(model, known, frame, purchases, now)
+    measures.put_pooled(store.files, keys.measured_statistics(*place), statistics)
+    rows, drawn = sample.draw(hashing.hashes(frame.ids), sample.reserve(SAMPLE, store.partitions))
+    brought = populations.describing(model, frame.take(rows))
+    bought = taken(purchases, rows) if purchases else None
+    measures.put(store.files, keys.measure(*place), drawn, frame.size, brought.columns, bought)
     return frame.size
 
 
-def _population(store: Store, model: ModelSummary, now: datetime) -> evaluation.Definitions:
-    """The segment that the model is fitted on, with what its rule refers to. Raises NotFound."""
-    segment_id = model.population.segmentId
-    if not segment_id:
-        return {}
-    known = list(stored.all_segments(store.table, now))
-    names = catalogue.load(store.table, [segment.segmentId for segment in known])
-    definitions = evaluation.needed(evaluation.define(known, names, now), [segment_id])
-    if segment_id not in definitions:
-        raise NotFound(f"the population's segment {segment_id!r} was deleted")
-    return definitions
+def _describe(store: Store, job: Mapping[str, Any], model: ModelSummary, fitted: Fitted, partition: int) -> None:
+    """Write what the partition's part of the population is under the fitted model."""
+    now = _now(model, job)
+    population = populations.define(store, model, now)
+    frame, purchases = populations.load(store, model, population, partition, now, profiled=False)
+    found = pooling.describe(model, fitted, frame, purchases, now)
+    measures.put_described(store.files, keys.description(job["jobId"], model.modelId, partition), found)
 
 
 def _fitted(
@@ -179,27 +178,80 @@ def _fitted(
     failure: str | None,
     at: datetime,
 ) -> Version:
-    """The version as the fit left it, recorded."""
+    """The version as the fit left it, recorded; as it is, if it is yet to be described."""
     if failure:
         return models.end_version(store.table, model.modelId, version, "failed", failure, at)
     try:
-        _population(store, model, _now(model, job))
-        found = sorted(store.files.list(keys.measures(job["jobId"], model.modelId)))
-        if len(found) < store.partitions:
-            raise NotFound(f"{len(found)} of {store.partitions} partitions brought their customers")
-        frame, purchases = measures.get(store.files, found)
-        if not frame.size:
-            raise InsufficientData("the population has no customers")
-        used_ids = {group.groupId for other in versions for group in other.groups}
-        attributes = catalogue.load(store.table).attributes
-        recipes.check(model, attributes)
-        value, report, groups = fit_parameters.fit(
-            model, attributes, frame, purchases, _now(model, job), _published(store, model), used_ids
-        )
+        found = _result(store, job, model, versions)
     except Unfit as error:
         return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
     except (InvalidInput, NotFound) as error:
         return models.end_version(store.table, model.modelId, version, "failed", error.message, at)
+    return _kept(store, model, version, found, at) if found else version
+
+
+def _result(
+    store: Store, job: Mapping[str, Any], model: ModelSummary, versions: list[Version]
+) -> fit_parameters.Result | None:
+    """What was found, None if partitions are to describe their customers first. Raises Unfit, InvalidInput, NotFound
+    if something is missing.
+    """
+    job_id, model_id = job["jobId"], model.modelId
+    populations.define(store, model, _now(model, job))
+    attributes = catalogue.load(store.table).attributes
+    recipes.check(model, attributes)
+    fitted = measures.get_fitted(store.files, keys.fitted(job_id, model_id), model.kind)
+    if fitted is not None:
+        return _completed(store, job, model, *fitted)
+    brought = _brought(store, job_id, model)
+    used_ids = {group.groupId for other in versions for group in other.groups}
+    arguments = _now(model, job), _published(store, model), used_ids
+    if brought.is_everybody:
+        return fit_parameters.fit(model, attributes, brought.frame, brought.purchases, *arguments)
+    statistics = pooled(
+        (
+            measures.get_pooled(store.files, keys.measured_statistics(job_id, model_id, partition))
+            for partition in range(store.partitions)
+        ),
+        pooling.BOUNDS[model.kind],
+    )
+    value, report = pooling.fit(model, attributes, statistics, brought.frame, brought.purchases, *arguments)
+    measures.put_fitted(store.files, keys.fitted(job_id, model_id), value, report)
+    return None
+
+
+def _brought(store: Store, job_id: str, model: ModelSummary) -> Brought:
+    """The sample of all partitions. Raises NotFound if one of them brought none, InsufficientData for nobody."""
+    found = sorted(store.files.list(keys.measured(job_id, model.modelId)))
+    if len(found) < store.partitions:
+        raise NotFound(f"{len(found)} of {store.partitions} partitions brought their customers")
+    brought = measures.get(store.files, found, SAMPLE)
+    if not brought.customers:
+        raise InsufficientData("the population has no customers")
+    return replace(brought, frame=populations.describing(model, brought.frame))
+
+
+def _completed(
+    store: Store, job: Mapping[str, Any], model: ModelSummary, fitted: Fitted, report: Report | None
+) -> fit_parameters.Result | None:
+    """The fitted model with what all partitions say of it; None if some have not been asked.
+
+    Raises NotFound if what one of them said is missing, InsufficientData.
+    """
+    job_id = job["jobId"]
+    found = sorted(store.files.list(keys.described(job_id, model.modelId)))
+    if len(found) < store.partitions:
+        asked = [part for part in jobs.parts(store.table, job_id) if part.step == DESCRIBE]
+        if len(asked) < store.partitions:
+            return None
+        raise NotFound(f"{len(found)} of {store.partitions} partitions described their customers")
+    whole = described(measures.get_described(store.files, key) for key in found)
+    return pooling.complete(model, fitted, report, whole)
+
+
+def _kept(store: Store, model: ModelSummary, version: Version, found: fit_parameters.Result, at: datetime) -> Version:
+    """The fitted version, in the bucket and in the table."""
+    value, report, groups = found
     document = {"model": to_document(value), "report": {**presented(report), "fitted": presented(value)}}
     models.put_file(store.files, model.modelId, version.version, document)
     done = version.model_copy(
@@ -251,19 +303,3 @@ def _group(model: ModelSummary, group: FoundGroup, customers: int) -> Group:
 def _now(model: ModelSummary, job: Mapping[str, Any]) -> datetime:
     """The instant that all partitions look from."""
     return model.now or datetime.fromisoformat(job["details"].get("now") or job["createdAt"])
-
-
-def _profile_names(model: ModelSummary, known: Mapping[str, Kind], read: list[str]) -> list[str]:
-    """Attributes that may describe a cluster: those it is fitted on first, then the others by name."""
-    if model.kind != "cluster":
-        return []
-    others = sorted(
-        name
-        for name, kind in known.items()
-        if kind in _PROFILE_KINDS and name not in read and not name.startswith("cluster.")
-    )
-    return others[: max(MAX_PROFILE_ATTRIBUTES - len(read), 0)]
-
-
-def _describes(column: Column) -> bool:
-    return not isinstance(column, StringColumn | ListColumn) or len(column.values) <= MAX_PROFILE_VALUES

@@ -1,0 +1,92 @@
+"""The part of a model's population that is in one partition, with the columns that a fit reads."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+
+from segmentation import evaluation, partitions, recipes
+from segmentation.engine.catalogue import Kind
+from segmentation.engine.frame import Column, Frame, ListColumn, StringColumn
+from segmentation.engine.lifetime.purchases import Purchases, of_orders
+from segmentation.engine.modelling.absent import absent_column
+from segmentation.errors import NotFound
+from segmentation.models.models import ModelSummary
+from segmentation.store import catalogue
+from segmentation.store import segments as stored
+from segmentation.store.store import Store
+
+MAX_PROFILE_ATTRIBUTES = 64
+MAX_PROFILE_VALUES = 1_000
+"""Distinct texts of an attribute, beyond which it is a name or a number and describes no cluster."""
+
+_PROFILE_KINDS = (Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.DATE, Kind.LIST)
+
+
+def define(store: Store, model: ModelSummary, now: datetime) -> evaluation.Definitions:
+    """The segment that the model is fitted on, with what its rule refers to. Raises NotFound."""
+    segment_id = model.population.segmentId
+    if not segment_id:
+        return {}
+    known = list(stored.all_segments(store.table, now))
+    names = catalogue.load(store.table, [segment.segmentId for segment in known])
+    definitions = evaluation.needed(evaluation.define(known, names, now), [segment_id])
+    if segment_id not in definitions:
+        raise NotFound(f"the population's segment {segment_id!r} was deleted")
+    return definitions
+
+
+def load(
+    store: Store,
+    model: ModelSummary,
+    population: evaluation.Definitions,
+    partition: int,
+    now: datetime,
+    *,
+    profiled: bool,
+) -> tuple[Frame, Purchases | None]:
+    """The customers of the partition who are of the population: what the model reads of them, and where they are to be
+    `profiled` what else may describe them; and their purchases, if the model is of these.
+    """
+    known = catalogue.load(store.table).attributes
+    read = [name for name in recipes.read_by(model) if name in known]
+    others = _profile_names(model, known, read) if profiled else []
+    wanted = partitions.columns_of(population)
+    behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
+    if model.kind == "lifetime":
+        behaviours.setdefault("order", set()).add("amount")
+    attributes = {*(wanted.attributes or ()), *read, *others}
+    frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
+    frame = frame_at(evaluation.instant(now))
+    if model.population.segmentId:
+        found = evaluation.members(population, frame_at, partitions.decisions(store, population, partition))
+        frame = frame.take(np.flatnonzero(found[model.population.segmentId].mask))
+    columns = {name: frame.columns.get(name) or absent_column(known[name], frame.size) for name in [*read, *others]}
+    purchases = of_orders(frame.events["order"]) if model.kind == "lifetime" else None
+    return Frame(frame.size, columns, {}, frame.ids), purchases
+
+
+def describing(model: ModelSummary, frame: Frame) -> Frame:
+    """The frame without the columns that the model does not read and that have too many texts to describe anybody."""
+    read = recipes.read_by(model)
+    kept = {name: column for name, column in frame.columns.items() if name in read or _describes(column)}
+    return Frame(frame.size, kept, {}, frame.ids)
+
+
+def _profile_names(model: ModelSummary, known: Mapping[str, Kind], read: list[str]) -> list[str]:
+    """Attributes that may describe a cluster beside those it is fitted on, by name."""
+    if model.kind != "cluster":
+        return []
+    others = sorted(
+        name
+        for name, kind in known.items()
+        if kind in _PROFILE_KINDS and name not in read and not name.startswith("cluster.")
+    )
+    return others[: max(MAX_PROFILE_ATTRIBUTES - len(read), 0)]
+
+
+def _describes(column: Column) -> bool:
+    if not isinstance(column, StringColumn | ListColumn):
+        return True
+    used = np.bincount(column.codes[column.codes >= 0], minlength=1)
+    return int(np.count_nonzero(used)) <= MAX_PROFILE_VALUES

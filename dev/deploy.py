@@ -16,7 +16,12 @@ from dev.local import REGION, REPOSITORY, ROOT_KEYS, STACK_NAME, Local, LocalSta
 
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 # Two cores serve everything: few partitions, and as many workers at a time as there are cores.
-PARAMETERS = {"Architecture": ARCHITECTURE, "Partitions": "4", "MapConcurrency": "2", "ScheduleState": "DISABLED"}
+PARAMETERS = {
+    "Architecture": ARCHITECTURE,
+    "Partitions": os.environ.get("PARTITIONS") or "4",
+    "MapConcurrency": "2",
+    "ScheduleState": "DISABLED",
+}
 # Not where `sam build` puts its own: what is built here links its layers and must never be deployed to AWS.
 BUILD = REPOSITORY / ".aws-sam" / "local"
 SOURCES = ("template.yaml", "functions", "layers", "statemachines")

@@ -20,7 +20,7 @@ from dev.client import Client
 from dev.local import Local
 
 LOG_CHARACTERS = 6000
-LARGEST = Path(__file__).with_name("test_retail.py")
+LARGEST = tuple(Path(__file__).with_name(name) for name in ("test_scale.py", "test_retail.py"))
 _LOCAL = pytest.StashKey[Local]()
 
 
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: item.path == LARGEST)
+    items.sort(key=lambda item: LARGEST.index(item.path) + 1 if item.path in LARGEST else 0)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class Deployed:
 
     local: Local
     description: dict[str, Any]
+    patience: float = PATIENCE_SECONDS
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -171,8 +172,9 @@ class Deployed:
     def members(self, segment_id: str) -> set[str]:
         return {member["customerId"] for member in self.everything(f"/segments/{segment_id}/members", limit=1000)}
 
-    def wait[T](self, what: str, check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    def wait[T](self, what: str, check: Callable[[], T], seconds: float | None = None) -> T:
         """The first true answer of a check that is made again and again."""
+        seconds = self.patience if seconds is None else seconds
         deadline = time.monotonic() + seconds
         while not (found := check()):
             assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"

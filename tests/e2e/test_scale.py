@@ -1,0 +1,224 @@
+"""Runs while workers die and deliveries come twice: memberships, counters and history are those of a quiet run.
+
+`SCALE_CUSTOMERS` and `SCALE_ORDERS` choose the size, `PARTITIONS` that of the stack: see docs/operations.md.
+"""
+
+import os
+import threading
+import time
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e import scale_shop
+from e2e.deployed import ENDED, PATIENCE_SECONDS, Deployed
+from e2e.faults import Faults
+from e2e.scale_shop import FIRST, IDS, SECOND, SEGMENTS, Shop
+
+CUSTOMERS = int(os.environ.get("SCALE_CUSTOMERS", "2000"))
+ORDERS = int(os.environ.get("SCALE_ORDERS", "20000"))
+PARTITIONS = int(os.environ.get("PARTITIONS") or "4")
+KILLS = 2
+REPLAYED = 20_000
+"""Records of the stream that are delivered again, at the most."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found by /proc")
+
+
+@dataclass(frozen=True)
+class State:
+    """What the stack says of the segments, by segment: members, counters, and per customer every change in order."""
+
+    members: dict[str, set[str]]
+    counts: dict[str, int]
+    partitions: dict[str, dict[int, int]]
+    changes: dict[str, dict[str, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    return scale_shop.generated(CUSTOMERS, ORDERS)
+
+
+@pytest.fixture(scope="module")
+def patient(stack: Deployed) -> Deployed:
+    stack.patience = max(PATIENCE_SECONDS, ORDERS / 500)
+    return stack
+
+
+@pytest.fixture(scope="module")
+def faults(patient: Deployed) -> Faults:
+    return Faults(patient)
+
+
+@pytest.fixture(scope="module")
+def imported(patient: Deployed, shop: Shop) -> Deployed:
+    """The shop is imported, and its segments are there, without members."""
+    people = patient.imported("imports/customers/scale.csv", shop.customers())
+    orders = patient.imported("imports/orders/scale.csv", shop.orders())
+    assert (people["counts"]["accepted"], orders["counts"]["accepted"]) == (CUSTOMERS, ORDERS)
+    made = patient.created(*SEGMENTS)
+    assert [segment["customerCount"] for segment in made] == [0] * len(SEGMENTS)
+    return patient
+
+
+@pytest.fixture(scope="module")
+def added(shop: Shop) -> set[str]:
+    """Customers whom no rule takes at either instant, and whom somebody includes while the second run is under way."""
+    taken = set[str]().union(*shop.members(FIRST).values(), *shop.members(SECOND).values())
+    return set(sorted(shop.countries.keys() - taken)[:3])
+
+
+@pytest.fixture(scope="module")
+def first(imported: Deployed, faults: Faults) -> State:
+    """After a run whose workers were killed, with every worker and every change delivered once more."""
+    job = _start(imported, FIRST)
+    for _ in range(KILLS):
+        _kill_in_the_middle(imported, faults, job)
+    faults.kill("RecordChanges")
+    imported.succeeded(job)
+    for partition in range(PARTITIONS):
+        again = faults.deliver("EvaluatePartition", {"jobId": job, "kind": "run", "partition": partition})
+        assert (again["entered"], again["left"]) == (0, 0)
+    return _settled(imported, faults)
+
+
+@pytest.fixture(scope="module")
+def second(imported: Deployed, faults: Faults, first: State, added: set[str]) -> State:
+    """After another run: two workers on every partition at a time, some of them killed; a person adds customers."""
+    job = _start(imported, SECOND)
+    twice = [
+        threading.Thread(target=_try, args=(faults, {"jobId": job, "kind": "run", "partition": partition}))
+        for partition in range(PARTITIONS)
+    ]
+    _kill_in_the_middle(imported, faults, job)
+    for thread in twice:
+        thread.start()
+    answer = imported.call("POST", "/segments/scale-recent/members", {"customerIds": sorted(added), "override": True})
+    assert answer["successCount"] == len(added), answer
+    faults.kill("RecordChanges")
+    for thread in twice:
+        thread.join()
+    imported.succeeded(job)
+    return _settled(imported, faults)
+
+
+def test_members_after_killed_workers_are_those_of_a_quiet_run(shop: Shop, first: State) -> None:
+    wanted = shop.members(FIRST)
+    assert min(map(len, wanted.values())) > CUSTOMERS / 50
+    assert first.members == wanted
+
+
+def test_counters_after_killed_workers_are_those_of_a_quiet_run(shop: Shop, first: State) -> None:
+    _counted(first, shop.members(FIRST))
+
+
+def test_history_has_every_entry_once(shop: Shop, first: State) -> None:
+    members = shop.members(FIRST)
+    wanted = {segment_id: {who: ["entered"] for who in members[segment_id]} for segment_id in IDS}
+    assert first.changes == wanted
+
+
+def test_members_are_those_of_a_quiet_run_though_two_workers_had_every_partition(
+    shop: Shop, second: State, added: set[str]
+) -> None:
+    assert second.members == _with(shop.members(SECOND), added)
+
+
+def test_counters_are_those_of_a_quiet_run_though_two_workers_had_every_partition(
+    shop: Shop, second: State, added: set[str]
+) -> None:
+    _counted(second, _with(shop.members(SECOND), added))
+
+
+def test_history_has_every_entry_and_exit_once(shop: Shop, second: State, added: set[str]) -> None:
+    before, after = shop.members(FIRST), _with(shop.members(SECOND), added)
+    for segment_id in IDS:
+        wanted = {who: ["entered"] for who in after[segment_id]}
+        wanted |= {who: ["entered", "exited"] for who in before[segment_id] - after[segment_id]}
+        assert second.changes[segment_id] == wanted, segment_id
+
+
+def test_changes_that_are_delivered_again_change_nothing(imported: Deployed, faults: Faults, second: State) -> None:
+    records = faults.changes(IDS)
+    assert records
+    faults.deliver_changes(records[-REPLAYED:])
+    assert _settled(imported, faults) == second
+
+
+# ------------------------------------------------------------------------------ runs
+
+
+def _start(stack: Deployed, at: datetime) -> str:
+    answer = stack.call("POST", "/runs", {"segmentIds": IDS, "now": at.isoformat()}, 202)
+    return str(answer["jobId"])
+
+
+def _kill_in_the_middle(stack: Deployed, faults: Faults, job: str) -> None:
+    """End the workers of a run while one of them is writing memberships: it has begun, and it has not ended."""
+    deadline = time.monotonic() + stack.patience
+    while time.monotonic() < deadline:
+        open_partitions = set(range(PARTITIONS)) - faults.done(job, "EVALUATE")
+        writing = {number for number in open_partitions if faults.has_written(job, IDS[0], number)}
+        if writing and faults.kill("EvaluatePartition") and writing - faults.done(job, "EVALUATE"):
+            return
+        assert stack.get(f"/jobs/{job}")["status"] not in ENDED, "the run ended before a worker could be killed"
+    raise AssertionError(f"no worker of {job} was seen writing")
+
+
+def _try(faults: Faults, event: dict[str, Any]) -> None:
+    """A delivery that may meet its death, as any may."""
+    try:
+        faults.deliver("EvaluatePartition", event)
+    except AssertionError:
+        return
+
+
+# ----------------------------------------------------------------------------- state
+
+
+def _settled(stack: Deployed, faults: Faults) -> State:
+    """What the stack says once the stream has been followed."""
+    members = {segment_id: stack.members(segment_id) for segment_id in IDS}
+    sizes = {segment_id: len(found) for segment_id, found in members.items()}
+
+    def counts() -> dict[str, int]:
+        return {segment_id: stack.get(f"/segments/{segment_id}")["customerCount"] for segment_id in IDS}
+
+    stack.wait("the counters", lambda: counts() == sizes)
+    return State(members, counts(), _partitions(faults), _changes(faults))
+
+
+def _partitions(faults: Faults) -> dict[str, dict[int, int]]:
+    return {
+        segment_id: {
+            int(item["SK"]["S"].split("#")[1]): int(item["members"]["N"])
+            for item in faults.items(f"SEGMENT#{segment_id}", "COUNT#")
+        }
+        for segment_id in IDS
+    }
+
+
+def _changes(faults: Faults) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = {segment_id: defaultdict(list) for segment_id in IDS}
+    days = {datetime.fromtimestamp(time.time() - ago, tz=FIRST.tzinfo).date() for ago in (0, 43_200, 86_400)}
+    for segment_id in IDS:
+        for day in sorted(days):
+            for item in faults.items(f"SEGMENT#{segment_id}#HISTORY#{day}", index=True):
+                found[segment_id][item["customerId"]["S"]].append(item["change"]["S"])
+    return {segment_id: dict(changes) for segment_id, changes in found.items()}
+
+
+def _counted(state: State, wanted: dict[str, set[str]]) -> None:
+    assert state.counts == {segment_id: len(members) for segment_id, members in wanted.items()}
+    for segment_id, members in wanted.items():
+        sizes = Counter(zlib.crc32(who.encode()) % PARTITIONS for who in members)
+        assert {number: size for number, size in state.partitions[segment_id].items() if size} == sizes, segment_id
+
+
+def _with(members: dict[str, set[str]], added: set[str]) -> dict[str, set[str]]:
+    return members | {"scale-recent": members["scale-recent"] | added}

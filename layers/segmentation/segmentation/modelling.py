@@ -8,12 +8,14 @@ from typing import Any
 from segmentation import recipes, runs
 from segmentation.engine.catalogue import scores_of
 from segmentation.errors import Conflict, FieldError, InvalidInput, NotFound
+from segmentation.models.drift import Drift, DriftDay
 from segmentation.models.jobs import Job
 from segmentation.models.models import (
     AnyModel,
     CreateModel,
     DeletedModel,
     Group,
+    Held,
     Model,
     ModelList,
     ModelSummary,
@@ -28,6 +30,8 @@ from segmentation.store import catalogue, jobs, keys, models, scorers
 from segmentation.store import segments as stored
 from segmentation.store.scorers import Scorer
 from segmentation.store.store import Store
+
+DRIFT_DAYS = 30
 
 
 def create(store: Store, request: CreateModel, at: datetime) -> ModelSummary:
@@ -60,18 +64,23 @@ def create(store: Store, request: CreateModel, at: datetime) -> ModelSummary:
 
 def get(store: Store, model_id: str, version: int | None) -> Model:
     """A model with one version in full: the one asked for, else the published one, else the latest that is fitted,
-    else the latest. Raises NotFound.
+    else the latest; and how far customers have drifted from the published one. Raises NotFound.
     """
     model, versions = models.get(store.table, model_id)
     shown = _shown(model, versions, version)
     report = models.read_file(store.files, model_id, shown.version)["report"] if shown.status == "fitted" else None
+    published = model.publishedVersion is not None
+    drifts = models.drifts(store.table, model_id, DRIFT_DAYS) if published else []
     return Model(
         **model.model_dump(),
         version=shown.version,
         versions=versions,
         groups=shown.groups,
         report=report,
-        pausedReason=_paused(store, model),
+        pausedReason=recipes.unknown_inputs(model, catalogue.load(store.table).attributes) if published else None,
+        heldReason=_held_back(model),
+        drift=next((drift for drift in drifts[:1] if drift.version == model.publishedVersion), None),
+        driftHistory=[_in_short(drift) for drift in drifts],
     )
 
 
@@ -84,8 +93,9 @@ def list_models(store: Store, kind: str | None, limit: int, token: str | None) -
 def publish(store: Store, model_id: str, request: PublishModel, at: datetime) -> Published:
     """Let a version score customers, turn its groups into segments, and start the run that fills them.
 
-    Raises NotFound, InvalidInput for unknown groups, or Conflict: the version is published already or not fitted, the
-    scores belong to another model, or the id of a segment is taken.
+    A version before the published one is a roll back: it holds the model, so that no refit takes its place by itself,
+    until a newer one is published here. Raises NotFound, InvalidInput for unknown groups, or Conflict: the version is
+    published already or not fitted, the scores belong to another model, or the id of a segment is taken.
     """
     model, versions = models.get(store.table, model_id)
     version = _publishable(model, versions, request.version)
@@ -94,6 +104,7 @@ def publish(store: Store, model_id: str, request: PublishModel, at: datetime) ->
         message = f"version {version.version} has no groups {unknown}; it has {[g.groupId for g in version.groups]}"
         raise InvalidInput(message, [FieldError("names", message)])
     job_id = jobs.new_id("run")
+    model = model.model_copy(update={"held": _hold(model, version, at)})
     ids = take_over(store, model, versions, version, at, job_id, request.names)
     runs.begin(store, at, segment_ids=_concerned(store, model, at), job_id=job_id)
     return Published(modelId=model_id, version=version.version, segments=ids, jobId=job_id)
@@ -278,12 +289,30 @@ def _is_of(segment: Segment, model: ModelSummary) -> bool:
     return segment.model is not None and segment.model.modelId == model.modelId
 
 
-def _paused(store: Store, model: ModelSummary) -> str | None:
-    """Why the published version computes nothing at present: a name that it reads is gone."""
-    if model.publishedVersion is None:
+def _hold(model: ModelSummary, version: Version, at: datetime) -> Held | None:
+    """That the model is held at a version, if publishing that one goes back."""
+    before = model.publishedVersion
+    return Held(version=version.version, before=before, at=at) if before and version.version < before else None
+
+
+def _held_back(model: ModelSummary) -> str | None:
+    if model.held is None:
         return None
-    known = catalogue.load(store.table).attributes
-    missing = [name for name in recipes.scored_from(model) if name not in known]
-    if not missing:
-        return None
-    return f"it reads {', '.join(map(repr, missing))}, which nobody knows any more; fit it on other features"
+    return (
+        f"somebody went back from version {model.held.before} to version {model.held.version} on "
+        f"{model.held.at:%Y-%m-%d}: refits do not publish themselves until a version after {model.held.version} is "
+        "published by hand"
+    )
+
+
+def _in_short(drift: Drift) -> DriftDay:
+    return DriftDay(
+        day=f"{drift.measuredAt:%Y-%m-%d}",
+        version=drift.version,
+        customers=drift.customers,
+        featurePsi=max((shift.psi for shift in drift.features if shift.psi is not None), default=None),
+        scorePsi=max((shift.psi for shift in drift.scores if shift.psi is not None), default=None),
+        movement=max((moved.movement for moved in drift.centroids if moved.movement is not None), default=None),
+        quality=drift.quality.today if drift.quality else {},
+        refitSuggested=drift.refitSuggested,
+    )

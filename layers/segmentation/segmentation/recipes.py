@@ -4,7 +4,7 @@ Light: a request is checked before anything that computes is loaded.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -45,6 +45,14 @@ def scored_from(model: ModelSummary) -> tuple[str, ...]:
     if model.kind == "rfm":
         return rfm_attributes(model)
     return tuple(dict.fromkeys(_name(feature) for feature in model.features))
+
+
+def unknown_inputs(model: ModelSummary, known: Collection[str]) -> str | None:
+    """Why the published version computes nothing at present: a name that it reads is gone."""
+    missing = [name for name in scored_from(model) if name not in known]
+    if model.publishedVersion is None or not missing:
+        return None
+    return f"it reads {', '.join(map(repr, missing))}, which nobody knows any more; fit it on other features"
 
 
 def rfm_attributes(model: ModelSummary) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from segmentation.models.common import Input, Instant, Json, ModelId, Output, SegmentId
+from segmentation.models.drift import Drift, DriftDay
 from segmentation.models.segments import Description, Name
 
 ModelKind = Literal["rfm", "cluster", "lifetime", "churn"]
@@ -371,6 +372,9 @@ class Model(ModelSummary):
 
     version: int
     pausedReason: str | None = Field(default=None, description="Why the published version gives no scores at present")
+    heldReason: str | None = Field(default=None, description="Why refits do not publish themselves at present")
+    drift: Drift | None = Field(default=None, description="Of the published version, since the first whole run with it")
+    driftHistory: list[DriftDay] = Field(default_factory=list, description="The last 30 days that were measured")
     versions: list[Version]
     groups: list[Group]
     report: dict[str, Json] | None = Field(

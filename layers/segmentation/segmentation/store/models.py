@@ -13,11 +13,14 @@ from typing import Any
 from segmentation.engine.catalogue import scores_of
 from segmentation.errors import Conflict, NotFound
 from segmentation.models.common import iso
+from segmentation.models.drift import Drift
 from segmentation.models.models import ModelSummary, Version, VersionStatus
 from segmentation.store import cursor, keys, scorers
 from segmentation.store.files import Files
 from segmentation.store.scorers import Scorer
 from segmentation.store.table import ABSENT, PRESENT, Condition, ConditionFailed, Item, Table
+
+_DRIFT = "drift"
 
 _JSON_FIELDS = ("features", "parameters", "population")
 """Kept as text: numbers of data may lie outside what the table's own numbers can hold."""
@@ -102,11 +105,16 @@ def end_version(
 
 
 def publish(table: Table, model: ModelSummary, scorer: Scorer, at: datetime) -> None:
-    """Let this version score customers from now on.
+    """Let this version score customers from now on, held or not as `model.held` says. No refit of it is suggested yet.
 
     Raises Conflict if the scores belong to another model, NotFound if the model was deleted meanwhile.
     """
-    changes = {"publishedVersion": scorer.version, "publishedAt": iso(at)}
+    changes = {
+        "publishedVersion": scorer.version,
+        "publishedAt": iso(at),
+        "held": model.held and model.held.model_dump(mode="json"),
+        "refitSuggested": False,
+    }
     try:
         table.transact(
             [
@@ -126,12 +134,40 @@ def check_scores_are_free(table: Table, scorer: Scorer) -> None:
         raise Conflict(f"the scores {', '.join(scorer.scores)} come from the model {owner!r}; delete that one first")
 
 
+def put_drift(table: Table, model_id: str, drift: Drift) -> bool:
+    """Keep a measurement as its day's, and whether it suggests a refit; False if another version was published
+    meanwhile.
+    """
+    text = drift.model_dump_json(exclude_none=True)
+    published = Condition("publishedVersion = :version", {":version": drift.version})
+    changes = {"refitSuggested": drift.refitSuggested}
+    day = {**keys.model_drift(model_id, iso(drift.measuredAt)[:10]), _DRIFT: text}
+    try:
+        table.transact(
+            [
+                table.update_action(keys.model(model_id), set=changes, condition=published),
+                table.put_action(day),
+            ]
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+def drifts(table: Table, model_id: str, days: int) -> list[Drift]:
+    """The measurements of the last so many days that have one, the latest first."""
+    page = table.page(keys.model_drift(model_id, "")["PK"], limit=days, backwards=True)
+    return [Drift.model_validate_json(item[_DRIFT]) for item in page.items]
+
+
 def remove(table: Table, model: ModelSummary, versions: list[Version]) -> None:
-    """Delete a model with all its versions, and with its scores if it has any published."""
+    """Delete a model with all its versions and measurements, and with its scores if it has any published."""
     if model.publishedVersion is not None:
         scorers.withdraw(table, scorers.slot_of(model.kind, model.modelId), model.modelId)
         table.batch_write(deletes=[keys.feature(name) for name in model.scores])
+    measured = table.query(keys.model_drift(model.modelId, "")["PK"])
     doomed = [keys.model_version(model.modelId, version.version) for version in versions]
+    doomed += [{"PK": item["PK"], "SK": item["SK"]} for item in measured]
     table.batch_write(deletes=[*doomed, keys.model(model.modelId)])
 
 

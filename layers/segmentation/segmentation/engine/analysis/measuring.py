@@ -1,6 +1,6 @@
 """From a frame and the masks of its segments to the statistics of one partition. It must not know what a report says.
 
-Cost: one pass per column for every eight segments, and one matrix product for all moments and overlaps.
+Cost: one pass per column over the members of all segments, and one matrix product for all moments and overlaps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ def _numeric(values: Floats, crowd: Crowd, scale: Scale) -> tuple[Table, Extreme
         return table, _extremes_of_keys(table)
     coarse, codes[present] = _encoded(coarse_keys(scale, known))
     table = Table(COARSE[scale], coarse, crowd.count(codes, len(coarse)))
-    return table, Extremes(*crowd.extremes(values, codes, table.cells))
+    return table, Extremes(*crowd.extremes(values))
 
 
 def _exact(values: Floats, limit: int) -> tuple[Floats, Indices] | None:
@@ -162,7 +162,7 @@ def _categorical(column: StringColumn | BooleanColumn | ListColumn, crowd: Crowd
     owners = np.repeat(np.arange(crowd.rows), np.diff(column.offsets))
     pairs = _distinct(owners * len(column.values) + column.codes)
     owners, codes = np.divmod(pairs, max(len(column.values), 1))
-    return _strings(codes, column.values, crowd.take(owners))[0]
+    return _strings(codes, column.values, crowd.owning(owners))[0]
 
 
 def _strings(codes: Indices, values: Sequence[str], crowd: Crowd) -> tuple[Table, Indices]:
@@ -180,12 +180,13 @@ def _strings(codes: Indices, values: Sequence[str], crowd: Crowd) -> tuple[Table
 
 
 def _registers(codes: Indices, used: Indices, names: Sequence[str], crowd: Crowd) -> Table:
-    present = codes >= 0
     lookup = np.zeros(int(used.max()) + 1, dtype=np.int16)
     lookup[used] = registers_of(names)
     seen = lookup[np.maximum(codes, 0)]
     cells = [highest_ranks(lookup[used])]
-    cells.extend(highest_ranks(seen[present & crowd.members(segment)]) for segment in range(crowd.segments))
+    for segment in range(crowd.segments):
+        rows = crowd.inside(segment)
+        cells.append(highest_ranks(seen[rows[codes[rows] >= 0]]))
     return Table(Scale.REGISTER, np.arange(REGISTERS), np.stack(cells))
 
 
@@ -198,12 +199,13 @@ def _orders(orders: EventTable, crowd: Crowd, now: np.datetime64) -> tuple[dict[
         first[orders.offsets[:-1][lengths > 0]] = True
     counted = orders.time <= now
     rows = np.flatnonzero(counted)
-    crowd = crowd.take(np.repeat(np.arange(crowd.rows), lengths)[rows])
+    owner = np.repeat(np.arange(crowd.rows), lengths)[rows]
+    customers, crowd = crowd, crowd.owning(owner)
     amount = orders.columns.get("amount")
     amounts = np.nan_to_num(amount.values[rows]) if isinstance(amount, NumberColumn) else np.zeros(len(rows))
     starts = np.flatnonzero(first[rows])
+    heads = crowd if len(starts) == len(rows) else customers.owning(owner[starts])
     values = np.add.reduceat(amounts, starts) if len(starts) else np.zeros(0)
-    heads = crowd.take(starts)
     tables: dict[str, Table] = {}
     tables["orders:value"], extremes = _numeric(values, heads, Scale.NUMBER)
     tables["orders:month"], tables["revenue:month"] = _months(orders.time[rows][starts], values, heads, now)
@@ -242,7 +244,7 @@ def _products(
         rows = slice(start, min(start + _CHUNK, crowd.rows))
         inside = np.ones((segments + 1, rows.stop - start))
         for segment in range(segments):
-            inside[segment + 1] = crowd.members(segment, rows)
+            inside[segment + 1] = crowd.masks[segment][rows]
         right = np.empty((2 * width + segments, rows.stop - start))
         right[2 * width :] = inside[1:]
         for position, name in enumerate(names):

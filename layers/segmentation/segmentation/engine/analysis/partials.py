@@ -84,13 +84,14 @@ def merge(partials: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     merged: Partial | None = None
     for partial in partials:
         read = from_json(partial)
-        merged = read if merged is None else _joined(merged, read)
+        merged = read if merged is None else joined(merged, read)
     if merged is None:
         raise ValueError("no partial to merge")
     return to_json(merged)
 
 
-def _joined(one: Partial, other: Partial) -> Partial:
+def joined(one: Partial, other: Partial) -> Partial:
+    """Both partials in one, as `merge` does with those that are JSON: for whoever folds many, one after the other."""
     segments = one.segments
     if one.segments != other.segments:
         segments = tuple(sorted({*one.segments, *other.segments}))

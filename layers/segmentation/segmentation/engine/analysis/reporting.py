@@ -33,14 +33,14 @@ _DISTRIBUTIONS = {
 }
 
 
-def report(merged: Mapping[str, Any], segment_id: str, sizes_history: Mapping[str, int]) -> dict[str, Any]:
+def report(merged: Partial | Mapping[str, Any], segment_id: str, sizes_history: Mapping[str, int]) -> dict[str, Any]:
     """`{segmentSize, demographics, behaviors, metrics}` of one segment, of everybody for `*`.
 
     `sizes_history` maps ISO days to sizes that were stored on them. At most `MAX_BYTES` of JSON: with very many
     attributes fewer top values are listed, then details of attributes are left out, which `shortened` says there.
     NotFound for a segment that was not measured.
     """
-    partial = from_json(merged)
+    partial = _unpacked(merged)
     try:
         row = partial.row(segment_id)
     except KeyError:
@@ -60,13 +60,13 @@ def report(merged: Mapping[str, Any], segment_id: str, sizes_history: Mapping[st
     return {**result, "demographics": _shortened(result["demographics"], MAX_BYTES - rest)}
 
 
-def attribute_statistics(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def attribute_statistics(merged: Partial | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per attribute and feature, over all customers: `{kind, coverage, ...}`.
 
     Strings, booleans and lists have `distinctValues` and `topValues: [{value, count}]` (or `hidden`, the reason why
     not), numbers and dates have `range: {min, max}` and `median`, all None where nobody has a value.
     """
-    partial = from_json(merged)
+    partial = _unpacked(merged)
     listed = {}
     for name, column in _columns(partial).items():
         holders = int(partial.holders[column][0])
@@ -83,6 +83,11 @@ def attribute_statistics(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]
                 entry["hidden"] = described["hidden"]
         listed[name] = entry
     return listed
+
+
+def _unpacked(merged: Partial | Mapping[str, Any]) -> Partial:
+    """Who reports on many segments unpacks once."""
+    return merged if isinstance(merged, Partial) else from_json(merged)
 
 
 def _columns(partial: Partial) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Counting rows for every segment at once. It must not know what the rows mean.
 
-Where segments are selective, the rows of each are listed once, and every count looks at those alone. Where they are not,
-the lists would be longer than what they list: then eight segments share a byte per row, one `bincount` over (code, byte)
-counts eight segments, and the table of bytes is folded into segments by a small matrix product.
+Where segments are selective, the rows of each are listed once, and every count looks at those alone. Where they are
+not, lists would be longer than what they list: then eight segments share a byte per row, one `bincount` over (code,
+byte) counts eight segments, and the table of bytes is folded into segments by a small matrix product.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,11 @@
 clock.
 """
 
+import json
+import re
 from datetime import date, timedelta
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from segmentation import authoring, evaluation, kpi_reads, kpis, partitions, telemetry
 from segmentation.engine.analysis.measuring import measure
 from segmentation.engine.analysis.partials import merge
+from segmentation.engine.kpis import rates
 from segmentation.errors import InvalidInput
 from segmentation.models.kpis import Kpis
 from segmentation.models.segments import CreateSegment
@@ -284,3 +288,15 @@ def test_an_import_tells_its_rows_and_how_long_it_took(service: Service) -> None
         "ImportsFailed": 0,
         "ImportDuration": 90.0,
     }
+
+
+def test_the_campaign_file_of_the_document_gives_the_counts_that_it_shows(service: Service) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "kpis.md").read_text(encoding="utf-8")
+    (file,) = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    (shown,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    service.follows_stream = False
+    service.drop("imports/events/campaigns.csv", file)
+    service.settle()
+    merged = measure_all(service)["campaigns"]
+    counts = {side: dict(zip(rates.COUNTS, merged[side], strict=True)) for side in ("segmented", "nonSegmented")}
+    assert {**counts, "ignored": merged["ignored"]} == json.loads(shown)

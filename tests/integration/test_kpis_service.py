@@ -14,7 +14,7 @@ import pytest
 
 from segmentation import authoring, evaluation, kpi_reads, kpis, partitions, telemetry
 from segmentation.engine.analysis.measuring import measure
-from segmentation.engine.analysis.partials import merge
+from segmentation.engine.analysis.partials import from_json, merge
 from segmentation.engine.kpis import rates
 from segmentation.errors import InvalidInput
 from segmentation.models.kpis import Kpis
@@ -72,7 +72,7 @@ def measure_all(service: Service, job_id: str = "run-1") -> dict[str, Any]:
         parts.append(kpis.measure(frame_at(now), masks, now))
         analyses.append(measure(frame_at(now), masks, now))
     merged = reduce(kpis.merge, parts)
-    kpis.finish(store, merged, at, job_id, merge(analyses))
+    kpis.finish(store, merged, at, job_id, from_json(merge(analyses)))
     return merged
 
 
@@ -153,7 +153,7 @@ def test_changes_of_profiles_count_as_news(service: Service) -> None:
     frame = partitions.load_at(service.store, 0, partitions.EVERYTHING)(now)
     updated = np.full(frame.size, now - np.timedelta64(3, "h"))
     merged = kpis.measure(frame, {}, now, updated)
-    kpis.finish(service.store, merged, service.now, "run-1", measure(frame, {}, now))
+    kpis.finish(service.store, merged, service.now, "run-1", from_json(measure(frame, {}, now)))
     profiles = read(service).freshness.profiles
     assert profiles is not None
     assert (profiles.p50Hours, profiles.p95Hours, profiles.unknown) == (3.0, 3.0, 0)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from segmentation import dry_runs, evaluation, run_fits, run_turns, runs
-from segmentation.engine.analysis.partials import merge
+from segmentation import drift, dry_runs, evaluation, kpis, run_fits, run_turns, runs
+from segmentation.engine.analysis.partials import Partial, from_json, joined
 from segmentation.engine.analysis.reporting import attribute_statistics, report
 from segmentation.errors import NotFound
 from segmentation.models.common import iso
 from segmentation.store import catalogue, jobs, keys, segments
 from segmentation.store.store import Store
+from segmentation.usage import Meter
 
 _OF_FITS = ("measures", "fitError")
 """What a state says of models: segments are evaluated all the same, with the models that there were."""
@@ -21,6 +22,7 @@ MAX_FAILURES = 50
 """Parts that failed of which a job tells, the first ones: an item of the table has a limit."""
 
 _MAX_CAUSE = 500
+_FIGURES = {"kpis": kpis.merge, "drift": drift.merge}
 _STEPS = {"measures": runs.MEASURE, "partitions": runs.EVALUATE}
 
 
@@ -31,6 +33,7 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
     if job_id is None:
         # The schedule's run failed before it had a job; the failed execution is what an operator sees.
         return {"status": "failed"}
+    meter = Meter(store)
     job, parts = jobs.whole(store.table, job_id)
     failures = failures_of(state, job["details"])
     # Models that could not be fitted keep no segment from its evaluation.
@@ -47,7 +50,7 @@ def finish_run(store: Store, state: Mapping[str, Any], at: datetime) -> dict[str
         links = _finish_dry(store, job_id) if failure is None else {}
     elif plan.get("evaluates", True):
         _finish_segments(store, job, unevaluated, bool(plan.get("everywhere")), at)
-    closed = _close(store, job, parts, failures, failure, links, at)
+    closed = _close(store, job, parts, meter, failures, failure, links, at)
     run_turns.release(store, job_id)
     return closed
 
@@ -96,6 +99,7 @@ def _close(
     store: Store,
     job: Mapping[str, Any],
     parts: Sequence[jobs.Part],
+    meter: Meter,
     failures: Sequence[Mapping[str, Any]],
     failure: str | None,
     links: Mapping[str, str],
@@ -108,7 +112,7 @@ def _close(
     fields = {
         "failures": list(failures[:MAX_FAILURES]) or None,
         "failed": failed or None,
-        "usage": jobs.usage(parts),
+        "usage": {**jobs.usage(parts), "finish": meter.counts()},
         "done": jobs.done(parts),
     }
     status = "failed" if failure else "succeeded"
@@ -187,9 +191,13 @@ def store_results(store: Store, job_id: str, at: datetime, everywhere: bool) -> 
 
     A job that was not `everywhere` (it evaluated some partitions only) ends no segment's first evaluation.
     """
-    evaluated: dict[str, int] = jobs.item(store.table, job_id)["details"].get("segments", {})
+    job = jobs.item(store.table, job_id)
+    evaluated: dict[str, int] = job["details"].get("segments", {})
     known = {segment.segmentId: segment for segment in segments.all_segments(store.table, at)}
-    merged = _merged(store)
+    merged, figures = _merged(store)
+    if everywhere and job["kind"] == "run" and job["details"].get("segmentIds") is None and figures:
+        kpis.finish(store, figures["kpis"], at, job_id, merged[evaluation.CLOCK])
+        drift.finish(store, figures["drift"], at, job_id)
     if evaluation.CLOCK in merged:
         catalogue.put_statistics(store.table, attribute_statistics(merged[evaluation.CLOCK]), iso(at))
     definitions = evaluation.define(known.values(), catalogue.load(store.table, known), at)
@@ -219,18 +227,25 @@ def _say_why_still_evaluating(store: Store, job_id: str, failure: str, at: datet
             segments.set_state(store.table, segment.segmentId, segment.version, "evaluating", reason, None)
 
 
-def _merged(store: Store) -> dict[str, dict[str, Any]]:
-    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK: the others).
+def _merged(store: Store) -> tuple[dict[str, Partial], dict[str, Any]]:
+    """Statistics of all partitions together, by the instant that segments are pinned to (CLOCK: the others); and
+    indicators and drift, where the last to evaluate every partition was a run over everything.
 
     Folded as they are read: one partition's can be megabytes.
     """
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[str, Partial] = {}
+    figures: dict[str, Any] = {}
+    is_whole = True
     for partition in range(store.partitions):
         try:
             statistics = json.loads(gzip.decompress(store.files.get(keys.statistics(partition))))
         except NotFound:
             continue
         for entry in statistics["partials"]:
-            pinned, partial = entry["pinned"], entry["partial"]
-            merged[pinned] = merge([merged[pinned], partial]) if pinned in merged else partial
-    return merged
+            pinned, partial = entry["pinned"], from_json(entry["partial"])
+            merged[pinned] = joined(merged[pinned], partial) if pinned in merged else partial
+        is_whole &= "kpis" in statistics
+        for name, fold in _FIGURES.items():
+            if is_whole:
+                figures[name] = fold(figures[name], statistics[name]) if name in figures else statistics[name]
+    return merged, figures if is_whole else {}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.engine.analysis.partials import from_json
+from segmentation.engine.analysis.partials import Partial
 from segmentation.engine.frame import Bools, Frame, Instants
 from segmentation.engine.kpis import ages, campaigns, overlap
 from segmentation.models.common import iso
@@ -49,12 +49,11 @@ def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def finish(store: Store, merged: Mapping[str, Any], at: datetime, job_id: str, analysis: Mapping[str, Any]) -> None:
+def finish(store: Store, merged: Mapping[str, Any], at: datetime, job_id: str, counted: Partial) -> None:
     """Keep the indicators of all partitions as those of the day.
 
-    `analysis` is the merged statistics of segments from the same evaluation: sizes and overlaps are counted there.
+    `counted` are the merged statistics of segments from the same evaluation: sizes and overlaps are counted there.
     """
-    counted = from_json(analysis)
     known = {segment.segmentId: segment.status for segment in segments.all_segments(store.table, at)}
     listed = [name for name in counted.segments if known.get(name, "inactive") not in segments.CLOSED]
     active = [name for name in listed if known[name] != "paused"]

@@ -3,14 +3,17 @@
 The comparison is with the partition's last checkpoint where there is one to be trusted, else with the table.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 
-from segmentation import evaluation, partitions, scoring
+from segmentation import drift, evaluation, partitions
+from segmentation.drift import Measured
+from segmentation.engine.catalogue import ORDER_EVENTS
 from segmentation.evaluation import Definitions
 from segmentation.scoring import Models
 from segmentation.store import catalogue, checkpoints, memberships, scorers, segments
@@ -26,32 +29,57 @@ _CAUSES = {"import": "import", "erasure": "erasure"}
 _READERS = 8
 
 
-class Evaluation:
-    """One evaluation of one partition at `at`: `now` is the instant that rules look from."""
+_ANALYSED = {"order": {"amount", "channel", "category"}, "campaign": {"action", "campaignId", "segmentId"}}
+"""Fields of behaviours that statistics and indicators read, whatever the rules read."""
 
-    def __init__(
-        self,
-        store: Store,
-        partition: int,
-        customers: Snapshot,
-        before: Checkpoint | None,
-        at: datetime,
-        now: datetime,
-    ) -> None:
-        self._store, self._partition, self._before, self._at = store, partition, before, at
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What is evaluated at `at`: segments with every write, and the published models behind scores."""
+
+    at: datetime
+    now: datetime
+    definitions: Definitions
+    measured: Measured
+    events: Mapping[str, Collection[str]]
+
+    @staticmethod
+    def load(store: Store, at: datetime, now: datetime) -> "Rules":
+        """The rules as they are; `now` is the instant that they look from. Raises TooBusy."""
         ids = [segment.segmentId for segment in segments.all_segments(store.table, at)]
         items = catalogue.items(store.table)
         names = catalogue.from_items(items, ids)
-        published = scorers.usable(items, names.attributes)
-        self.models: Models = scoring.load(store.files, published)
-        self.definitions: Definitions = evaluation.define(segments.as_they_are(store.table, ids, at), names, now)
-        self.frame_at = partitions.frame_at(customers, self.models)
-        self.now = evaluation.instant(now)
+        measured = drift.load(store.files, scorers.usable(items, names.attributes))
+        definitions = evaluation.define(segments.as_they_are(store.table, ids, at), names, now)
+        read = partitions.columns_of(definitions).events or {}
+        events = {
+            name: {*read.get(name, ()), *_ANALYSED.get(name, ())} for name in {*names.events, *ORDER_EVENTS, *read}
+        }
+        return Rules(at, now, definitions, measured, events)
+
+    @property
+    def models(self) -> Models:
+        """The published models in the order in which they score."""
+        return [(scorer, value) for scorer, value, _ in self.measured]
+
+
+class Evaluation:
+    """One evaluation of the customers of one partition, compared with the checkpoint `before` or the table."""
+
+    def __init__(
+        self, store: Store, partition: int, rules: Rules, customers: Snapshot, before: Checkpoint | None
+    ) -> None:
+        self._store, self._partition, self._before = store, partition, before
+        self._at = rules.at
+        self.rules = rules
+        self.definitions = rules.definitions
+        self.frame_at = partitions.frame_at(customers, rules.models)
+        self.now = evaluation.instant(rules.now)
         self.frame = self.frame_at(self.now)
         self.ids = pa.array(self.frame.ids, pa.string())
         self._rows = before.rows(self.ids) if before else None
         self._decisions = self._read_decisions(self.definitions)
-        self._model_versions = {scorer.model_id: scorer.version for scorer in published}
+        self._model_versions = {scorer.model_id: scorer.version for scorer, _, _ in rules.measured}
         self._held: dict[str, Held] = {}
         self.found = evaluation.members(self.definitions, self.frame_at, self._state_of)
         self._written: set[str] = set()

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segmentation import dry_runs, evaluation, partitions
+from segmentation import drift, dry_runs, evaluation, kpis, partitions
 from segmentation.engine.analysis.measuring import measure
 from segmentation.errors import NotFound, TooBusy
-from segmentation.partition_evaluation import Evaluation
+from segmentation.partition_evaluation import Evaluation, Rules
 from segmentation.store import (
     checkpoints,
     customers,
@@ -53,6 +53,11 @@ class Task:
     now: datetime | None = None
     dropped_at: datetime | None = None
     dry_run: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is part of a run over all segments."""
+        return self.kind == "run" and self.segment_ids is None
 
     @staticmethod
     def of(event: Mapping[str, Any], job: Mapping[str, Any]) -> "Task":
@@ -98,9 +103,10 @@ def _merge_and_evaluate(store: Store, task: Task, at: datetime) -> dict[str, int
     writing = checkpoints.begin(store.table, store.files, task.partition, at)
     try:
         for _ in range(_ATTEMPTS):
-            merged, pointer = _merge(store, task, at)
+            rules = Rules.load(store, at, task.now or at)
+            merged, pointer = _merge(store, task, at, rules)
             counts["customers"] = merged.customers.num_rows
-            evaluated = Evaluation(store, task.partition, merged, writing.before, at, task.now or at)
+            evaluated = Evaluation(store, task.partition, rules, merged, writing.before)
             written = evaluated.write(task.kind, task.job_id, task.segment_ids, store.partitions)
             for name, number in written.items():
                 counts[name] += number
@@ -119,7 +125,7 @@ def _merge_and_evaluate(store: Store, task: Task, at: datetime) -> dict[str, int
     except BaseException:
         checkpoints.abandon(store.table, writing)
         raise
-    _measure(store, task.partition, evaluated, at)
+    _measure(store, task, evaluated, merged, at)
     return counts
 
 
@@ -138,7 +144,7 @@ def _try(store: Store, task: Task, at: datetime) -> dict[str, int]:
     """Say who would enter and leave, and write nothing of it."""
     read = partitions.read(store, task.partition)
     before = checkpoints.last(store.table, store.files, task.partition, at)
-    evaluated = Evaluation(store, task.partition, read, before, at, task.now or at)
+    evaluated = Evaluation(store, task.partition, Rules.load(store, at, task.now or at), read, before)
     counts = {"customers": evaluated.frame.size, "entered": 0, "left": 0}
 
     def found() -> Iterator[tuple[str, list[Change]]]:
@@ -163,21 +169,29 @@ def _has_work(store: Store, task: Task) -> bool:
     return any(True for _ in store.files.list(keys.staged_prefix(task.job_id, task.partition)))
 
 
-def _merge(store: Store, task: Task, at: datetime) -> tuple[Snapshot, Pointer | None]:
-    """Bring the partition's snapshot up to date; returns it and its pointer."""
+def _merge(store: Store, task: Task, at: datetime, rules: Rules) -> tuple[Snapshot, Pointer | None]:
+    """Bring the partition's snapshot up to date; returns it and its pointer.
+
+    Where nothing is to be merged, of the behaviours only what is read of them is in the answer.
+    """
     staged = merge.Staged()
     if task.kind == IMPORT and task.dataset != "members":
         staged = merge.take_staged(store.files, task.job_id, task.partition, task.dropped_at)
     for _ in range(_ATTEMPTS):
         previous = partitions.current(store, task.partition)
+        pending = customers.of_partition(store.table, task.partition)
+        is_new = bool(pending or staged.customers or staged.orders or staged.events)
         try:
-            before = snapshot.read(store.files, previous)
+            before = snapshot.read(store.files, previous, events=None if is_new else rules.events)
         except NotFound:
             # Others moved the pointer and cleared the version that it named: read it again.
             if partitions.current(store, task.partition) == previous:
                 raise
             continue
-        pending = customers.of_partition(store.table, task.partition)
+        if not is_new:
+            if previous and task.kind == "erasure":
+                _purge(store, previous)
+            return before, previous
         result = merge.merge(before, staged, pending, evaluation.instant(at))
         pointer = previous
         if result.changed:
@@ -221,17 +235,24 @@ def _number(version: str) -> int:
     return int(version.split("-")[0])
 
 
-def _measure(store: Store, partition: int, evaluated: Evaluation, at: datetime) -> None:
+def _measure(store: Store, task: Task, evaluated: Evaluation, customers: Snapshot, at: datetime) -> None:
     """Keep the partition's statistics for the step that merges them, one partial per instant that segments look
-    from.
+    from; of a run over everything also the indicators and the drift of models.
     """
     now, frame_at = evaluated.now, evaluated.frame_at
+    definitions = evaluated.definitions.values()
     masks = {segment_id: members.mask for segment_id, members in evaluated.found.items()}
-    pinned = sorted({definition.now for definition in evaluated.definitions.values() if definition.segment.now})
+    pinned = sorted({definition.now for definition in definitions if definition.segment.now})
     partials = [{"pinned": evaluation.CLOCK, "partial": measure(frame_at(now), masks, now)}]
     partials += [{"pinned": str(instant), "partial": measure(frame_at(instant), masks, instant)} for instant in pinned]
-    body = gzip.compress(json.dumps({"at": at.isoformat(), "partials": partials}).encode(), compresslevel=3, mtime=0)
-    store.files.put(keys.statistics(partition), body)
+    statistics: dict[str, Any] = {"at": at.isoformat(), "partials": partials}
+    if task.is_full:
+        active = {d.segment.segmentId: masks[d.segment.segmentId] for d in definitions if d.open and not d.paused}
+        updated = customers.customers.column("updatedAt").to_numpy().astype("datetime64[us]")
+        statistics["kpis"] = kpis.measure(frame_at(now), active, now, updated)
+        statistics["drift"] = drift.measure(evaluated.rules.measured, frame_at, now, masks)
+    body = gzip.compress(json.dumps(statistics).encode(), compresslevel=3, mtime=0)
+    store.files.put(keys.statistics(task.partition), body)
 
 
 def _take_members(store: Store, task: Task, at: datetime) -> int:

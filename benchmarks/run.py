@@ -89,24 +89,27 @@ class Cloud:
     def run(self, payload: Mapping[str, Any], at: datetime) -> dict[str, Step]:
         """The state machine Resegment, step by step; what each step took."""
         steps: dict[str, Step] = defaultdict(Step)
-        plan = self.worker(steps["plan"], runs.plan, {"request": dict(payload), "execution": "benchmark"}, at)
-        state: dict[str, Any] = {**payload, "plan": plan}
-        round_, again = 1, plan["fits"]
-        while again:
-            for item in plan["partitions"]:
-                self.worker(steps[f"measure, round {round_}"], fitting.measure, item, at)
-            fitted = self.worker(
-                steps[f"fit, round {round_}"], fitting.fit, {"jobId": plan["jobId"], "failures": []}, at
-            )
-            round_, again = round_ + 1, fitted.get("again", False)
+        name = f"benchmark-{payload['jobId']}"
+        asked = {"request": dict(payload), "execution": name, "executionId": name}
+        plan = self.worker(steps["plan"], runs.plan, asked, at)
+        state: dict[str, Any] = {**payload, "execution": {"name": name}, "plan": plan}
+        measured, is_another = "measures", plan["fits"]
+        while is_another:
+            self._map(steps[measured.removesuffix("s")], fitting.measure, plan, measured, at)
+            fit = {"jobId": plan["jobId"], "failures": []}
+            state["fitted"] = self.worker(steps["fit"], fitting.fit, fit, at)
+            measured, is_another = "describes", state["fitted"]["again"]
         if plan["evaluates"]:
-            for item in plan["partitions"]:
-                self.worker(steps["evaluate"], partition_runs.work, item, at)
+            self._map(steps["evaluate"], partition_runs.work, plan, "partitions", at)
             state["partitions"] = {"failures": []}
         result = self.worker(steps["finish"], finishing.finish_run, state, at)
         if result["status"] != "succeeded":
             raise SystemExit(f"the run failed: {self.table.get_item(**self._job(plan['jobId']))}")
         return steps
+
+    def _map(self, step: Step, work: Callable[..., Any], plan: Mapping[str, Any], of: str, at: datetime) -> None:
+        for number in plan[of]:
+            self.worker(step, work, {"jobId": plan["jobId"], "kind": plan["kind"], "partition": number}, at)
 
     def _job(self, job_id: str) -> dict[str, Any]:
         return {"TableName": fake_cloud.NAME, "Key": {"PK": {"S": f"JOB#{job_id}"}, "SK": {"S": "META"}}}

@@ -2,16 +2,7 @@
 
 from segmentation import migrations
 from segmentation.migration_questions import split
-from segmentation.models.migrations import (
-    ForecastPeriods,
-    From,
-    Migration,
-    Named,
-    NamedModel,
-    Ordered,
-    PeriodLength,
-    To,
-)
+from segmentation.models.migrations import ForecastPeriods, From, Migration, Named, NamedModel, Ordered, PeriodOf, To
 from segmentation.runtime import Api, now, store
 
 api = Api()
@@ -23,7 +14,7 @@ def get_migration(
     to: To,
     segments: Named = None,
     model: NamedModel = None,
-    period: PeriodLength = None,
+    period: PeriodOf = None,
     periods: ForecastPeriods = 3,
     ordered: Ordered = False,
 ) -> Migration:

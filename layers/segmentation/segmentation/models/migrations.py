@@ -18,7 +18,7 @@ To = Annotated[Instant, Query(description="Day (its beginning, UTC) or instant t
 Named = Annotated[str | None, Query(max_length=2000, description="Ids of segments, separated by commas")]
 NamedModel = Annotated[str | None, Query(pattern=MODEL_ID_PATTERN, description="The groups of its published version")]
 Ordered = Annotated[bool, Query(description="The segments are named from lowest to highest")]
-PeriodLength = Annotated[Period | None, Query(description="Length of a period; default: the shortest that is allowed")]
+PeriodOf = Annotated[Period | None, Query(description="Length of a period; default: the shortest that is allowed")]
 ForecastPeriods = Annotated[int, Query(ge=0, le=MOST_FORECAST, description="How many periods to forecast")]
 Side = Annotated[str, Query(pattern=SEGMENT_ID_PATTERN, description="A segment, or none")]
 

@@ -1,7 +1,8 @@
-"""GET /customers/{customerId}/segments: the segments that a customer is in."""
+"""GET /customers/{customerId}/segments: the segments that a customer is in, or was."""
 
 from segmentation import members
 from segmentation.models.common import CustomerPath, Limit, NextToken
+from segmentation.models.history import AsOf, PastSegmentList
 from segmentation.models.segments import CustomerSegmentList
 from segmentation.runtime import STOREFRONT, Api, now, store
 
@@ -10,10 +11,10 @@ api = Api()
 
 @api.get("/customers/{customerId}/segments", permission=STOREFRONT)
 def list_customer_segments(
-    customerId: CustomerPath, limit: Limit = 100, nextToken: NextToken = None
-) -> CustomerSegmentList:
-    """List the segments that a customer is in now."""
-    return members.list_customer_segments(store(), customerId, limit, nextToken, now())
+    customerId: CustomerPath, asOf: AsOf = None, limit: Limit = 100, nextToken: NextToken = None
+) -> CustomerSegmentList | PastSegmentList:
+    """List the segments that a customer is in now, or was in as of an instant."""
+    return members.list_customer_segments_at(store(), customerId, asOf, limit, nextToken, now())
 
 
 handler = api.handler

@@ -1,4 +1,4 @@
-"""GET /segments/{segmentId}/members: who is in a segment."""
+"""GET /segments/{segmentId}/members: who is in a segment, or was."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from segmentation import members
 from segmentation.models.common import Limit, NextToken, SegmentPath
+from segmentation.models.history import AsOf, PastMemberList
 from segmentation.models.segments import MemberList
 from segmentation.runtime import Api, now, store
 
@@ -16,11 +17,12 @@ api = Api()
 def list_members(
     segmentId: SegmentPath,
     which: Annotated[members.Which, Query(alias="list")] = "members",
+    asOf: AsOf = None,
     limit: Limit = 100,
     nextToken: NextToken = None,
-) -> MemberList:
-    """List members, or with `list` the customers whom somebody included or excluded by hand."""
-    return members.list_members(store(), segmentId, which, limit, nextToken, now())
+) -> MemberList | PastMemberList:
+    """List members, now or as of an instant, or with `list` the customers whom somebody included or excluded by hand."""
+    return members.list_members_at(store(), segmentId, which, asOf, limit, nextToken, now())
 
 
 handler = api.handler

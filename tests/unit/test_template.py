@@ -50,6 +50,7 @@ COMPUTING = {
     ),
     *("put_customer", "get_customer", "delete_customer", "plan_import", "import_chunk", "evaluate_partition"),
     *("get_migration", "list_moves"),
+    "list_members",
     *("finish_import", "finish_run", "write_export", "measure_partition", "fit_models"),
 }
 """Functions that read or write Parquet; all others start without Arrow."""

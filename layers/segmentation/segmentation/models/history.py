@@ -7,6 +7,7 @@ from pydantic import Field
 
 from segmentation.models.common import Instant, Output
 
+By = Annotated[Literal["change", "day"], Query(description="Every change, or how many there were on each day")]
 Order = Annotated[Literal["asc", "desc"], Query(description="Oldest first (asc) or newest first (desc)")]
 AsOf = Annotated[
     str | None,

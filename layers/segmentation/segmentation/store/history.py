@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
 
-from segmentation.store import keys
+from segmentation.store import cursor, keys
 from segmentation.store.table import Item, Page, Table
 
 PREFIX = "HISTORY#"
@@ -101,7 +101,7 @@ def page_of_customer(
 ) -> tuple[list[Record], Position | None]:
     """At most `size` records of a customer in the span, and where they end if there may be more.
 
-    Raises ValueError for a position that none of its answers had.
+    Raises InvalidInput for a position that none of its answers had.
     """
     pk = keys.history_prefix(customer_id)
     # A start key need not exist: reading goes on behind the place where it would be.
@@ -109,7 +109,7 @@ def page_of_customer(
     if position is not None:
         after = position.get("after", "")
         if not isinstance(after, str) or not after.startswith(PREFIX):
-            raise ValueError(f"{position} is no position in a history")
+            raise cursor.refused(str(position))
     page = table.page(pk, PREFIX, limit=size, start={"PK": pk, "SK": after}, backwards=backwards)
     records, ended = _inside(page, span)
     return records, None if ended else {"after": page.items[-1]["SK"]}
@@ -120,7 +120,7 @@ def pages_of_segment(
 ) -> Iterator[tuple[list[Record], Position | None]]:
     """The records of a segment in the span, one query at a time, each with the position behind it (None: the end).
 
-    A query whose day has no records gives an empty list. Raises ValueError for a position that none of its answers
+    A query whose day has no records gives an empty list. Raises InvalidInput for a position that none of its answers
     had.
     """
     first, last = date.fromisoformat(span.begin[:10]), date.fromisoformat(span.end[:10])
@@ -154,6 +154,15 @@ def position_behind(record: Record) -> Position:
     }
 
 
+def left_of_late(
+    table: Table, customer_id: str, pairs: Iterable[tuple[str, str]], partitions: int
+) -> dict[tuple[str, str], str]:
+    """When a customer left segments, by (segment, legal entity), as far as the table remembers it without a record."""
+    partition = keys.partition_of(customer_id, partitions)
+    found = table.batch_get([keys.membership(segment, partition, customer_id, entity) for segment, entity in pairs])
+    return {(i["segmentId"], i.get("legalEntityId", "")): i["leftAt"] for i in found if "leftAt" in i}
+
+
 def forget(table: Table, customer_id: str) -> None:
     """Remove the history of a person."""
     pk = keys.history_prefix(customer_id)
@@ -176,17 +185,24 @@ def _edge(segment_id: str, time: str) -> Mapping[str, str]:
 
 
 def _checked(segment_id: str, position: Position, first: date, last: date) -> tuple[date, Mapping[str, str] | None]:
-    """Day and start key of a position. Raises ValueError."""
-    day, after = position.get("day"), position.get("after")
-    if not isinstance(day, str) or not first <= date.fromisoformat(day) <= last:
-        raise ValueError(f"{day!r} is no day of this history")
+    """Day and start key of a position. Raises InvalidInput."""
+    shown, after = position.get("day"), position.get("after")
+    day = next((d for d in _days(first, last) if d.isoformat() == shown), None)
+    if day is None:
+        raise cursor.refused(str(position))
     if after is None:
-        return date.fromisoformat(day), None
+        return day, None
     if not isinstance(after, list) or len(after) != 4 or not all(isinstance(part, str) for part in after):
-        raise ValueError(f"{after!r} is no place in a history")
+        raise cursor.refused(str(position))
     time, customer_id, legal_entity_id, change = after
+    if time[:10] != shown:
+        raise cursor.refused(str(position))
     key = keys.history(customer_id, time, segment_id, legal_entity_id, change)
-    return date.fromisoformat(day), {**key, **keys.history_index(segment_id, time, customer_id)}
+    return day, {**key, **keys.history_index(segment_id, time, customer_id)}
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
 def _record(item: Item) -> Record:

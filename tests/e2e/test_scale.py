@@ -26,6 +26,8 @@ KILLS = 2
 REPLAYED = 20_000
 """Records of the stream that are delivered again, at the most."""
 
+MODEL = {"modelName": "Scale: RFM", "kind": "rfm"}
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found by /proc")
 
 
@@ -150,6 +152,20 @@ def test_changes_that_are_delivered_again_change_nothing(imported: Deployed, fau
     assert _settled(imported, faults) == second
 
 
+def test_a_model_whose_measuring_workers_were_killed_is_that_of_a_quiet_fit(imported: Deployed, faults: Faults) -> None:
+    quiet = imported.call("POST", "/models", {**MODEL, "modelId": "scale-quiet"}, 202)
+    imported.succeeded(quiet["jobId"])
+    before = faults.workers("MeasurePartition")
+    killed = imported.call("POST", "/models", {**MODEL, "modelId": "scale-killed"}, 202)
+    _kill_while_measuring(imported, faults, killed["jobId"], before)
+    imported.succeeded(killed["jobId"])
+    models = [imported.get(f"/models/{model}") for model in ("scale-quiet", "scale-killed")]
+    groups = [[(group["groupId"], group["name"], group["size"]) for group in model["groups"]] for model in models]
+    assert sum(size for *_, size in groups[0]) >= CUSTOMERS / 2
+    assert groups[1] == groups[0]
+    assert models[1]["report"] == models[0]["report"]
+
+
 # ------------------------------------------------------------------------------ runs
 
 
@@ -162,12 +178,28 @@ def _kill_in_the_middle(stack: Deployed, faults: Faults, job: str) -> None:
     """End the workers of a run while one of them is writing memberships: it has begun, and it has not ended."""
     deadline = time.monotonic() + stack.patience
     while time.monotonic() < deadline:
-        open_partitions = set(range(PARTITIONS)) - faults.done(job, "EVALUATE")
-        writing = {number for number in open_partitions if faults.has_written(job, IDS[0], number)}
-        if writing and faults.kill("EvaluatePartition") and writing - faults.done(job, "EVALUATE"):
+        undone = _undone(faults, job, "EVALUATE")
+        writing = {number for number in undone if faults.has_written(job, IDS[0], number)}
+        if writing and faults.kill("EvaluatePartition") and writing & _undone(faults, job, "EVALUATE"):
             return
         assert stack.get(f"/jobs/{job}")["status"] not in ENDED, "the run ended before a worker could be killed"
     raise AssertionError(f"no worker of {job} was seen writing")
+
+
+def _kill_while_measuring(stack: Deployed, faults: Faults, job: str, before: dict[int, int]) -> None:
+    """End the workers of a fit while one of them computes, and its partition is not measured yet."""
+    deadline = time.monotonic() + stack.patience
+    while time.monotonic() < deadline:
+        busy = [pid for pid, used in faults.workers("MeasurePartition").items() if used > before.get(pid, 0)]
+        unmeasured = _undone(faults, job, "MEASURE")
+        if busy and unmeasured and faults.kill("MeasurePartition") and unmeasured & _undone(faults, job, "MEASURE"):
+            return
+        assert stack.get(f"/jobs/{job}")["status"] not in ENDED, "the fit ended before a worker could be killed"
+    raise AssertionError(f"no worker of {job} was seen measuring")
+
+
+def _undone(faults: Faults, job: str, step: str) -> set[int]:
+    return set(range(PARTITIONS)) - faults.done(job, step)
 
 
 def _try(faults: Faults, event: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from math import isnan, log
 
 import numpy as np
 import pytest
-from unit.test_modelling_engine import NOW, SELECTION, THREE, shop
 
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.drift import bins, clusters, measuring, purchasing, risks, verdict
@@ -12,17 +11,9 @@ from segmentation.engine.drift.stability import by_chance, level, stability_inde
 from segmentation.engine.frame import BooleanColumn, Frame, ListColumn, NumberColumn, StringColumn
 from segmentation.engine.lifetime import bgnbd
 from segmentation.engine.lifetime.purchases import Purchases, of_orders, summarise
-from segmentation.engine.modelling import churn, cluster, lifetime, rfm
+from segmentation.engine.modelling import lifetime
 from segmentation.engine.modelling.absent import absent_column
-from segmentation.engine.modelling.kinds import Fitted
-from segmentation.engine.preprocess.recipe import Feature
-from segmentation.engine.rfm.scoring import Quantiles
-
-CLUSTERS = cluster.ClusterParameters("kmeans", 3, (2, 12), "silhouette", 3, 2, SELECTION, 0)
-LIFETIME = lifetime.LifetimeParameters(12, 0.01, None, (0.5, 0.3, 0.2), ("Low", "Medium", "High"))
-CHURN = churn.ChurnParameters("closed", None, 1.0, 2, (0.3, 0.7), SELECTION, 0)
-FEATURES = tuple(Feature(name, log1p=True, scaling="standard") for name in THREE)
-
+from support.fitted_shops import KINDS, LABEL, NOW, THREE, fitted, shop
 
 # ---------------------------------------------------------------- the index
 
@@ -232,22 +223,11 @@ def test_the_forecast_since_the_fit_is_held_against_the_orders_that_came() -> No
 # ---------------------------------------------------------------- whole models
 
 
-def fitted(kind: str, frame: Frame) -> Fitted:
-    match kind:
-        case "rfm":
-            return rfm.fit(frame, THREE, Quantiles(5), None)[0]
-        case "cluster":
-            return cluster.fit(frame, FEATURES, CLUSTERS, "m")[0]
-        case "lifetime":
-            return lifetime.fit(of_orders(frame.events["order"]), NOW, LIFETIME)[0]
-    return churn.fit(frame, FEATURES, CHURN)[0]
-
-
-@pytest.mark.parametrize("kind", ["rfm", "cluster", "lifetime", "churn"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_customers_of_the_training_have_not_drifted(kind: str) -> None:
     frame = shop(400)
     value = fitted(kind, frame)
-    kept = measuring.baseline(value, frame, NOW, "m", "closed")
+    kept = measuring.baseline(value, frame, NOW, "m", LABEL)
     found = verdict.finish(value, kept, measuring.measure(value, kept, frame, NOW, "m"))
     assert (found.training_customers, found.customers, found.reasons) == (400, 400, ())
     assert all(shift.psi == 0.0 for shift in (*found.features, *found.scores))
@@ -260,7 +240,7 @@ def test_the_customers_of_the_training_have_not_drifted(kind: str) -> None:
 def test_other_customers_are_found_out(kind: str) -> None:
     frame = shop(400)
     value = fitted(kind, frame)
-    kept = measuring.baseline(value, frame, NOW, "m", "closed")
+    kept = measuring.baseline(value, frame, NOW, "m", LABEL)
     spent = frame.columns["totalSpent"]
     assert isinstance(spent, NumberColumn)
     richer = Frame(400, {**frame.columns, "totalSpent": NumberColumn(spent.values * 20)}, frame.events)
@@ -282,12 +262,12 @@ def test_a_forecast_that_failed_is_a_reason() -> None:
     assert any(reason.startswith("since the fit 0 orders came where ") for reason in found.reasons)
 
 
-@pytest.mark.parametrize("kind", ["rfm", "cluster", "lifetime", "churn"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [0, 1])
 def test_a_partition_of_nobody_and_one_of_a_single_customer_are_measured(kind: str, size: int) -> None:
     frame = shop(400)
     value = fitted(kind, frame)
-    kept = measuring.baseline(value, frame, NOW, "m", "closed")
+    kept = measuring.baseline(value, frame, NOW, "m", LABEL)
     few = frame.take(np.arange(size))
     measured = measuring.measure(value, kept, few, NOW, "m")
     found = verdict.finish(value, kept, measured)
@@ -298,7 +278,7 @@ def test_a_partition_of_nobody_and_one_of_a_single_customer_are_measured(kind: s
 def test_customers_without_any_value_are_measured(kind: str) -> None:
     frame = shop(400)
     value = fitted(kind, frame)
-    kept = measuring.baseline(value, frame, NOW, "m", "closed")
+    kept = measuring.baseline(value, frame, NOW, "m", LABEL)
     found = verdict.finish(value, kept, measuring.measure(value, kept, Frame(400), NOW, "m"))
     assert {shift.level for shift in found.features} == {"shifted"}
     assert found.today.get("customers", 0) == 0

@@ -121,6 +121,7 @@ def shop() -> Iterator[Service]:
         trial = {"modelId": "trial", "modelName": "Trial", "kind": "rfm", "parameters": {"bins": 3}}
         modelling.create(service.store, CreateModel.model_validate(trial), service.now)
         service.settle()
+        service.resegment({}, "2026-03-01")
         yield service
 
 

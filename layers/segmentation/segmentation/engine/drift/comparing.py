@@ -129,7 +129,7 @@ def compare_grids(old: RfmModel, new: RfmModel, frame: Frame) -> Verdict:
 
 
 def _separated(points: Floats, labels: Codes) -> tuple[float, float]:
-    """Mean simplified silhouette about the clusters' own means, 0 for one cluster, and the share of the variance explained."""
+    """Mean simplified silhouette about the clusters' own means, 0 for one cluster; share of the variance explained."""
     present, inverse = np.unique(labels, return_inverse=True)
     own: Codes = inverse.astype(np.int32)
     centres, _ = means(points, np.ones(len(points)), own, len(present))

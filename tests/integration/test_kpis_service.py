@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmentation import authoring, evaluation, kpi_reads, kpis, partitions, telemetry
+from segmentation import authoring, evaluation, finishing, kpi_reads, kpis, partitions, telemetry
 from segmentation.engine.analysis.measuring import measure
 from segmentation.engine.analysis.partials import from_json, merge
 from segmentation.engine.kpis import rates
@@ -69,7 +69,8 @@ def measure_all(service: Service, job_id: str = "run-1") -> dict[str, Any]:
         definitions = evaluation.define(known, names, at)
         found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
         masks = {name: members.mask for name, members in found.items()}
-        parts.append(kpis.measure(frame_at(now), masks, now))
+        active = {name: mask for name, mask in masks.items() if definitions[name].open}
+        parts.append(kpis.measure(frame_at(now), active, now))
         analyses.append(measure(frame_at(now), masks, now))
     merged = reduce(kpis.merge, parts)
     kpis.finish(store, merged, at, job_id, from_json(merge(analyses)))
@@ -115,6 +116,61 @@ def test_the_figures_of_a_small_shop_are_those_counted_by_hand(service: Service)
         "verdict": "contained",
     }
     assert {item.segmentId: item.size for item in found.segments} == {"everybody": 30, "germans": 20, "nobody": 0}
+
+
+def test_a_nightly_run_keeps_the_indicators_of_all_partitions(service: Service) -> None:
+    shop(service)
+    assert read(service).measuredAt is None
+    service.wait(3)
+    service.resegment({})
+    found = read(service)
+    assert found.measuredAt == service.now
+    assert found.coverage is not None and found.campaigns is not None and found.overlap is not None
+    assert found.coverage.model_dump() == {"customers": 30, "covered": 30, "share": 1.0}
+    assert (found.campaigns.segmented.sent, found.campaigns.nonSegmented.sent) == (2, 2)
+    assert (found.campaigns.segmented.converted, found.campaigns.nonSegmented.clicked) == (1, 1)
+    assert [pair.verdict for pair in found.overlap.pairs] == ["contained"]
+    assert found.freshness.profiles is not None
+    # All profiles came three hours ago, whatever happened to their customers before.
+    assert found.freshness.profiles.model_dump() == {"p50Hours": 3.0, "p95Hours": 3.0, "unknown": 0}
+    (today,) = found.history
+    assert (today.jobId, today.sizes) == (found.jobId, {"everybody": 30, "germans": 20, "nobody": 0})
+
+
+def test_a_run_over_nobody_has_figures_without_shares(service: Service) -> None:
+    service.follows_stream = False
+    service.resegment({})
+    found = read(service)
+    assert found.measuredAt == service.now
+    assert found.coverage is not None and found.freshness.profiles is not None and found.campaigns is not None
+    assert found.coverage.model_dump() == {"customers": 0, "covered": 0, "share": None}
+    assert found.freshness.profiles.model_dump() == {"p50Hours": None, "p95Hours": None, "unknown": 0}
+    assert found.campaigns.segmented.openRate.model_dump() == {"value": None, "low": None, "high": None}
+    closed = {"jobId": found.jobId or "", "status": "succeeded"}
+    figures = telemetry.of_run(service.store, closed, service.now, STALE)
+    assert figures["RunsSucceeded"] == 1
+    assert not {"Coverage", "ProfileAgeP95"} & figures.keys()
+
+
+def test_a_last_step_that_is_repeated_keeps_one_day(service: Service) -> None:
+    shop(service)
+    service.resegment({}, "nightly")
+    first = read(service)
+    finishing.finish_run(service.store, {"plan": {"jobId": first.jobId, "everywhere": True}}, service.now)
+    assert read(service) == first
+
+
+def test_a_segment_paused_by_the_run_is_none_that_reaches_anybody(service: Service) -> None:
+    shop(service)
+    create(service, "unread", [{"attribute": "age", "operator": "gte", "value": 20}])
+    service.settle()
+    service.store.table.delete({"PK": "CATALOGUE", "SK": "ATTRIBUTE#age"})
+    service.resegment({})
+    found = read(service)
+    assert found.coverage is not None and found.overlap is not None
+    assert found.coverage.covered == 20
+    assert found.overlap.pairs == []
+    assert {item.segmentId: item.size for item in found.segments}["everybody"] == 30
 
 
 def test_coverage_counts_a_customer_of_several_segments_once(service: Service) -> None:

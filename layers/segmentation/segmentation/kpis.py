@@ -14,7 +14,7 @@ from segmentation.engine.analysis.partials import Partial
 from segmentation.engine.frame import Bools, Frame, Instants
 from segmentation.engine.kpis import ages, campaigns, overlap
 from segmentation.models.common import iso
-from segmentation.store import kpis, segments
+from segmentation.store import kpis
 from segmentation.store.store import Store
 
 LISTED = 100
@@ -32,6 +32,7 @@ def measure(
     for mask in masks.values():
         covered |= mask
     return {
+        "segments": sorted(masks),
         "customers": frame.size,
         "covered": int(covered.sum()),
         "ages": ages.measure(ages.freshness(frame, now, updated), now),
@@ -40,8 +41,12 @@ def measure(
 
 
 def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The indicators of both together, the same in any order and grouping."""
+    """The indicators of both together, the same in any order and grouping.
+
+    A segment that one of them found paused or closed is not among the active ones.
+    """
     return {
+        "segments": sorted({*one["segments"]} & {*other["segments"]}),
         "customers": one["customers"] + other["customers"],
         "covered": one["covered"] + other["covered"],
         "ages": ages.merge(one["ages"], other["ages"]),
@@ -54,9 +59,7 @@ def finish(store: Store, merged: Mapping[str, Any], at: datetime, job_id: str, c
 
     `counted` are the merged statistics of segments from the same evaluation: sizes and overlaps are counted there.
     """
-    known = {segment.segmentId: segment.status for segment in segments.all_segments(store.table, at)}
-    listed = [name for name in counted.segments if known.get(name, "inactive") not in segments.CLOSED]
-    active = [name for name in listed if known[name] != "paused"]
+    active = [name for name in merged["segments"] if name in counted.segments]
     rows = np.array([counted.segments.index(name) for name in active], dtype=np.intp)
     pairs = overlap.pairs(active, counted.sizes[rows + 1], counted.overlap[np.ix_(rows, rows)])
     histogram = merged["ages"]
@@ -71,7 +74,7 @@ def finish(store: Store, merged: Mapping[str, Any], at: datetime, job_id: str, c
         },
         "campaigns": _shortened(merged["campaigns"]),
         "overlap": pairs,
-        "sizes": {name: int(counted.sizes[counted.row(name)]) for name in listed},
+        "sizes": dict(zip(counted.segments, counted.sizes[1:].tolist(), strict=True)),
     }
     kpis.put_day(store.table, at, job_id, figures)
 

@@ -71,7 +71,8 @@ def test_histories_do_not_depend_on_parts_and_order(drawn: list[tuple[int, int, 
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3).T
 
     def counted(chosen: np.ndarray) -> Histories:
-        return histories.of_customers(*columns[:, chosen], most=9)
+        frequency, recency, age = columns[:, chosen]
+        return histories.of_customers(frequency, recency, age, most=9)
 
     whole = counted(np.arange(len(rows)))
     parts = [counted(chosen) for chosen in data.draw(divided(len(rows)))]

@@ -149,7 +149,7 @@ def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partitio
     now, known = _now(model, job), catalogue.load(store.table).attributes
     recipes.check(model, known)
     population = populations.define(store, model, now)
-    frame, purchases = populations.load(store, model, population, partition, now, profiled=True)
+    frame, purchases = populations.load(store, model, known, population, partition, now, profiled=True)
     place = job["jobId"], model.modelId, partition
     statistics = pooling.pool(model, known, frame, purchases, now)
     measures.put_pooled(store.files, keys.measured_statistics(*place), statistics)
@@ -164,7 +164,8 @@ def _describe(store: Store, job: Mapping[str, Any], model: ModelSummary, fitted:
     """Write what the partition's part of the population is under the fitted model."""
     now = _now(model, job)
     population = populations.define(store, model, now)
-    frame, purchases = populations.load(store, model, population, partition, now, profiled=False)
+    known = catalogue.load(store.table).attributes
+    frame, purchases = populations.load(store, model, known, population, partition, now, profiled=False)
     found = pooling.describe(model, fitted, frame, purchases, now)
     measures.put_described(store.files, keys.description(job["jobId"], model.modelId, partition), found)
 

@@ -39,6 +39,7 @@ def define(store: Store, model: ModelSummary, now: datetime) -> evaluation.Defin
 def load(
     store: Store,
     model: ModelSummary,
+    known: Mapping[str, Kind],
     population: evaluation.Definitions,
     partition: int,
     now: datetime,
@@ -46,9 +47,8 @@ def load(
     profiled: bool,
 ) -> tuple[Frame, Purchases | None]:
     """The customers of the partition who are of the population: what the model reads of them, and where they are to be
-    `profiled` what else may describe them; and their purchases, if the model is of these.
+    `profiled` what else may describe them; and their purchases, if the model is of these. `known` are all attributes.
     """
-    known = catalogue.load(store.table).attributes
     read = [name for name in recipes.read_by(model) if name in known]
     others = _profile_names(model, known, read) if profiled else []
     wanted = partitions.columns_of(population)

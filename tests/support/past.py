@@ -41,6 +41,9 @@ class MemoryTable(Table):
         self.put(item)
         return item
 
+    def batch_get(self, keys: Iterable[Mapping[str, str]]) -> list[Item]:
+        return [item for item in map(self.get, keys) if item]
+
     def page(
         self,
         pk: str,

@@ -156,7 +156,8 @@ def test_a_last_step_that_is_repeated_keeps_one_day(service: Service) -> None:
     shop(service)
     service.resegment({}, "nightly")
     first = read(service)
-    finishing.finish_run(service.store, {"plan": {"jobId": first.jobId, "everywhere": True}}, service.now)
+    plan = {"jobId": first.jobId, "evaluates": True, "everywhere": True}
+    finishing.finish_run(service.store, {"plan": plan}, service.now)
     assert read(service) == first
 
 

@@ -30,9 +30,11 @@ MEMORY_MB: Mapping[str, int] = MappingProxyType(
 """Memory of the function behind each step, as the template gives it."""
 
 STATES = 9
-"""States that every run enters; a round of fitting enters STATES_OF_A_ROUND more."""
+"""States that every run enters which evaluates."""
 
 STATES_OF_A_ROUND = 5
+"""States of a round of measuring and fitting; a second round enters one more on its way back."""
+
 STATES_OF_A_PART = 3
 """A worker of the map is an execution of its own: its begin, the worker, its report."""
 
@@ -72,9 +74,9 @@ def estimate(
         step.get("milliseconds", 0) / 1000 * MEMORY_MB.get(name, 0) / 1024 for name, step in usage.items()
     )
     workers = sum(done.values())
-    rounds = sum(name in done for name in ("measure", "describe"))
     mapped = workers - done.get("fit", 0)
-    transitions = STATES + STATES_OF_A_ROUND * rounds + STATES_OF_A_PART * mapped
+    transitions = STATES + STATES_OF_A_PART * mapped
+    transitions += STATES_OF_A_ROUND * ("measure" in done) + (STATES_OF_A_ROUND + 1) * ("describe" in done)
     counters = min(changes, groups * partitions)
     writes = _HISTORY_UNITS * changes + _COUNTER_UNITS * counters
     parts = {

@@ -84,7 +84,7 @@ def read(service: Service, first: date | None = None, last: date | None = None) 
 def test_before_the_first_run_the_state_is_empty_and_says_so(service: Service) -> None:
     found = read(service)
     assert found.measuredAt is None
-    assert found.reason == "no run over all customers has ended yet; the schedule starts one, and so does POST /runs"
+    assert found.reason == "no run over all segments has ended yet; the schedule starts one, and so does POST /runs"
     assert (found.coverage, found.campaigns, found.overlap, found.history) == (None, None, None, [])
     assert found.freshness.profiles is None
     assert found.freshness.imports == []
@@ -134,7 +134,12 @@ def test_a_nightly_run_keeps_the_indicators_of_all_partitions(service: Service) 
     # All profiles came three hours ago, whatever happened to their customers before.
     assert found.freshness.profiles.model_dump() == {"p50Hours": 3.0, "p95Hours": 3.0, "unknown": 0}
     (today,) = found.history
-    assert (today.jobId, today.sizes) == (found.jobId, {"everybody": 30, "germans": 20, "nobody": 0})
+    assert today.jobId == found.jobId
+    assert {item.segmentId: item.sizes for item in found.segments} == {
+        "everybody": [30],
+        "germans": [20],
+        "nobody": [0],
+    }
 
 
 def test_a_run_over_nobody_has_figures_without_shares(service: Service) -> None:
@@ -229,7 +234,10 @@ def test_the_history_has_the_last_run_of_each_day(service: Service) -> None:
         ("2026-03-02", "run-3"),
         ("2026-03-04", "run-4"),
     ]
-    assert {item.segmentId: (item.size, item.growth) for item in found.segments}["germans"] == (25, 1.5)
+    germans = next(item for item in found.segments if item.segmentId == "germans")
+    assert (germans.size, germans.growth, germans.sizes) == (25, 1.5, [10, 15, 25])
+    nobody = next(item for item in found.segments if item.segmentId == "nobody")
+    assert (nobody.size, nobody.growth, nobody.sizes) == (None, None, [None, None, None])
     assert [day.day for day in read(service, date(2026, 3, 2), date(2026, 3, 3)).history] == ["2026-03-02"]
     assert [day.day for day in read(service).history] == ["2026-03-01", "2026-03-02", "2026-03-04"]
 

@@ -36,9 +36,9 @@ DEFAULT_DAYS = 31
 """Days of history without `from`: those that show the growth of a month."""
 
 MOST_DAYS = 92
-"""Most days of history in one answer: each names the size of every segment."""
+"""Most days of history in one answer: there is a size of every segment for each."""
 
-_EMPTY = "no run over all customers has ended yet; the schedule starts one, and so does POST /runs"
+_EMPTY = "no run over all segments has ended yet; the schedule starts one, and so does POST /runs"
 
 
 def get(store: Store, first: date | None, last: date | None, at: datetime, stale_after: timedelta) -> Kpis:
@@ -111,13 +111,15 @@ def _segment(
     segment: Segment, newest: Day | None, history: Sequence[Day], at: datetime, stale_after: timedelta
 ) -> SegmentKpi:
     name = segment.segmentId
-    sizes = [day.figures["sizes"][name] for day in history if name in day.figures["sizes"]]
+    sizes = [day.figures["sizes"].get(name) for day in history]
+    known = [size for size in sizes if size is not None]
     return SegmentKpi(
         segmentId=name,
         segmentName=segment.segmentName,
         status=segment.status,
         size=newest.figures["sizes"].get(name) if newest else None,
-        growth=rates.growth(sizes[0], sizes[-1]) if len(sizes) > 1 else None,
+        growth=rates.growth(known[0], known[-1]) if len(known) > 1 else None,
+        sizes=sizes,
         evaluatedAt=segment.evaluatedAt,
         ageHours=_hours(segment.evaluatedAt, at),
         stale=_is_stale(segment, at, stale_after),
@@ -206,5 +208,4 @@ def _day(day: Day) -> DayKpis:
         nonSegmented=Counts(**_counts(campaigns["nonSegmented"])),
         relevance=_relevance(campaigns),
         redundantPairs=figures["overlap"]["redundant"],
-        sizes=figures["sizes"],
     )

@@ -138,11 +138,14 @@ class Overlap(Output):
 
 
 class SegmentKpi(Output):
+    """`sizes` has one entry per day of the history, null where the segment was not measured."""
+
     segmentId: str
     segmentName: str
     status: Status
     size: int | None
     growth: float | None
+    sizes: list[int | None]
     evaluatedAt: Instant | None
     ageHours: float | None
     stale: bool
@@ -160,7 +163,6 @@ class DayKpis(Output):
     nonSegmented: Counts
     relevance: Relevance
     redundantPairs: int
-    sizes: dict[str, int]
 
 
 class Kpis(Output):

@@ -70,9 +70,9 @@ def verdict(ratio: Interval) -> str:
     return "better" if ratio.low > 1 else "worse" if ratio.high < 1 else "unclear"
 
 
-def growth(before: int | None, after: int | None) -> float | None:
+def growth(before: int, after: int) -> float | None:
     """Change relative to before; None where there is nothing to relate it to."""
-    return round(after / before - 1, 6) if before and after is not None else None
+    return round(after / before - 1, 6) if before else None
 
 
 def share(part: int, whole: int) -> float | None:

@@ -1,6 +1,7 @@
 """Why a customer entered or left: causes, versions and moves, in the history and in what others hear."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +145,20 @@ def test_a_person_who_is_erased_leaves_no_history(shop: Service) -> None:
     customers.erase(shop.store, "c0", shop.now)
     shop.settle()
     assert history(shop, "c0") == []
+
+
+def test_the_document_names_every_field_that_is_told(shop: Service) -> None:
+    group(shop, "a", "DE")
+    group(shop, "b", "US")
+    run(shop)
+    put(shop, "c0", country="US")
+    shop.record()
+    document = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    rows = {line.split("`")[1]: line for line in document.splitlines() if line.startswith("| `")}
+    same = {"customer.exited_segment": rows["customer.entered_segment"]}
+    events = shop.store.events
+    assert isinstance(events, RecordedEvents)
+    assert {event.kind for event in events.told} == {name for name in rows if name.startswith("customer.")}
+    for event in events.told:
+        documented = rows[event.kind] + same.get(event.kind, "")
+        assert all(f"`{name}`" in documented for name in event.detail if name != "eventId"), event

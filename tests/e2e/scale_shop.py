@@ -86,6 +86,11 @@ class Shop:
                 found["scale-spending"].add(who)
         return found
 
+    def spent(self, at: datetime) -> dict[str, int]:
+        """What every customer has spent before an instant, in cents."""
+        end = _minute(at)
+        return {who: sum(self.cents[who][: bisect_left(minutes, end)]) for who, minutes in self.minutes.items()}
+
 
 def generated(customers: int, orders: int) -> Shop:
     """The same shop for the same size: some customers order often, some never."""

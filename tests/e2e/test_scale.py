@@ -3,6 +3,8 @@
 `SCALE_CUSTOMERS` and `SCALE_ORDERS` choose the size, `PARTITIONS` that of the stack: see docs/operations.md.
 """
 
+import csv
+import gzip
 import os
 import threading
 import time
@@ -90,7 +92,14 @@ def first(imported: Deployed, faults: Faults) -> State:
 
 
 @pytest.fixture(scope="module")
-def second(imported: Deployed, faults: Faults, first: State, added: set[str]) -> State:
+def dry(imported: Deployed, first: State) -> dict[str, Any]:
+    """What a dry run says that the second run would change."""
+    answer = imported.call("POST", "/runs", {"segmentIds": IDS, "now": SECOND.isoformat(), "dryRun": True}, 202)
+    return imported.succeeded(answer["jobId"])
+
+
+@pytest.fixture(scope="module")
+def second(imported: Deployed, faults: Faults, first: State, dry: dict[str, Any], added: set[str]) -> State:
     """After another run: two workers on every partition at a time, some of them killed; a person adds customers."""
     job = _start(imported, SECOND)
     twice = [
@@ -123,6 +132,25 @@ def test_history_has_every_entry_once(shop: Shop, first: State) -> None:
     members = shop.members(FIRST)
     wanted = {segment_id: {who: ["entered"] for who in members[segment_id]} for segment_id in IDS}
     assert first.changes == wanted
+
+
+def test_a_dry_run_says_who_would_come_and_go_and_what_they_have_spent(
+    imported: Deployed, shop: Shop, first: State, dry: dict[str, Any]
+) -> None:
+    before, after, spent = shop.members(FIRST), shop.members(SECOND), shop.spent(SECOND)
+    figures = dry["details"]["wouldChange"]
+    moves = set()
+    for segment_id in IDS:
+        joining, leaving = after[segment_id] - before[segment_id], before[segment_id] - after[segment_id]
+        moves |= {(segment_id, who, "join") for who in joining} | {(segment_id, who, "leave") for who in leaving}
+        assert (figures[segment_id]["joins"], figures[segment_id]["leaves"]) == (len(joining), len(leaving))
+        for name, customers in (("joinsRevenue", joining), ("leavesRevenue", leaving)):
+            assert figures[segment_id][name] == pytest.approx(sum(spent[who] for who in customers) / 100, abs=0.006)
+    lines = gzip.decompress(imported.download(dry["links"]["changes"])).decode().splitlines()
+    rows = list(csv.DictReader(lines))
+    assert {(row["segmentId"], row["customerId"], row["change"]) for row in rows} == moves
+    assert len(rows) == len(moves) == dry["counts"]["entered"] + dry["counts"]["left"]
+    assert {segment_id: imported.members(segment_id) for segment_id in IDS} == before
 
 
 def test_members_are_those_of_a_quiet_run_though_two_workers_had_every_partition(

@@ -289,6 +289,42 @@ def test_a_part_that_failed_is_reported_with_its_number_and_reason(name: str, pa
     assert _evaluate(gather, {f"{part}s": [{}, {}]}) == {f"{part}s": {"failures": []}}
 
 
+def test_the_schedule_is_read_in_its_time_zone_as_the_parameters_say() -> None:
+    (schedule,) = [e["Properties"] for e in MACHINES["Resegment"]["Events"].values() if e["Type"] == "ScheduleV2"]
+    assert schedule["ScheduleExpression"] == {"Ref": "Schedule"}
+    assert schedule["ScheduleExpressionTimezone"] == {"Ref": "ScheduleTimezone"}
+    assert schedule["State"] == {"Ref": "ScheduleState"}
+    assert json.loads(schedule["Input"]) == {}
+    defaults = {name: TEMPLATE["Parameters"][name]["Default"] for name in ("Schedule", "ScheduleTimezone")}
+    assert defaults == {"Schedule": "cron(0 3 * * ? *)", "ScheduleTimezone": "UTC"}
+
+
+def test_workers_of_a_run_get_their_partition_and_nothing_long() -> None:
+    states = DEFINITIONS["Resegment"]["States"]
+    for name, path in (("MeasurePartitions", "$.plan.measures"), ("EvaluatePartitions", "$.plan.partitions")):
+        assert states[name]["ItemsPath"] == path
+        selected = {"jobId.$": "$.plan.jobId", "kind.$": "$.plan.kind", "partition.$": "$$.Map.Item.Value"}
+        assert states[name]["ItemSelector"] == selected
+
+
+def test_a_second_round_measures_the_partitions_that_the_plan_has_for_it() -> None:
+    states = DEFINITIONS["Resegment"]["States"]
+    (again,) = states["IsAnotherRoundNeeded"]["Choices"]
+    assert {rule["Variable"] for rule in again["And"]} == {"$.fitted.again"}
+    assert states[again["Next"]]["Next"] == "MeasurePartitions"
+    before = {"jobId": "j", "plan": {"jobId": "j", "measures": [2], "describes": [0, 1, 2]}, "fitted": {"again": True}}
+    after = _evaluate(states["NextRound"]["Output"], before)
+    assert after == {**before, "plan": {"jobId": "j", "measures": [0, 1, 2], "describes": [0, 1, 2]}}
+
+
+def test_a_run_that_waits_for_its_turn_asks_again_until_its_time_is_over() -> None:
+    states = DEFINITIONS["Resegment"]["States"]
+    waits = [c["Next"] for c in states["IsThereWork"]["Choices"] if "$.plan.wait" in json.dumps(c)]
+    assert waits == ["WaitForTurn"]
+    assert (states["WaitForTurn"]["Type"], states["WaitForTurn"]["Next"]) == ("Wait", "PlanRun")
+    assert DEFINITIONS["Resegment"]["TimeoutSeconds"] >= 100 * states["WaitForTurn"]["Seconds"]
+
+
 # --------------------------------------------------------------------- helpers
 
 

@@ -148,7 +148,11 @@ def test_a_move_without_a_set_is_between_its_two_segments(shop: Service) -> None
     assert ids(listed(shop, "gold", "none")) == ["c5", "c8"]
 
 
-def test_pages_of_a_move_together_are_the_whole_list(shop: Service) -> None:
+@pytest.mark.parametrize("patience", [20, -1])
+def test_pages_of_a_move_together_are_the_whole_list(
+    shop: Service, patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "PATIENCE_SECONDS", patience)
     question = Moves.model_validate({"from": at(0), "to": at(3), "fromSegment": "none", "toSegment": "gold"})
     found, token = [], None
     for _ in range(20):

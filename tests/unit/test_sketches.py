@@ -144,12 +144,21 @@ def test_quantiles_of_counts_are_those_of_numpy() -> None:
 # ------------------------------------------------------------------------- histories
 
 
-def test_histories_are_counted_and_beyond_the_bound_lie_in_cells_of_days() -> None:
+def test_equal_histories_are_counted_together() -> None:
     frequency, recency, age = (np.array(each) for each in ([0, 1, 1, 0, 0], [0, 6, 6, 0, 0], [0, 8, 8, 9, 1]))
     exact = histories.of_customers(frequency, recency, age)
     assert exact.level == 0
     assert exact.count.tolist() == [1, 1, 1, 2]
     assert (exact.recency.tolist(), exact.age.tolist()) == ([0, 0, 0, 12], [0, 1, 9, 16])
-    coarse = histories.of_customers(frequency, recency, age, most=3)
-    # Cells of sixteen days hold 1 and 9; who bought today for the first time stays apart.
-    assert (coarse.level, coarse.count.tolist(), coarse.age.tolist()) == (4, [1, 2, 2], [0, 10, 16])
+
+
+def test_beyond_the_bound_histories_lie_in_cells_by_the_first_bits_of_their_days() -> None:
+    # Ages 100 and 101 agree in 6 bits, 100 and 103 in 5; one purchase each, after 3 days or 3 days before the end.
+    age = np.array([100, 101, 103, 100, 0, 1])
+    recency = np.array([3, 3, 3, 97, 0, 0])
+    frequency = np.array([1, 1, 1, 1, 0, 0])
+    found = {most: histories.of_customers(frequency, recency, age, most=most) for most in (6, 5, 4)}
+    assert [found[most].level for most in (6, 5, 4)] == [0, 5, 6]
+    assert found[5].age.tolist() == [0, 1, 100, 201, 103]
+    assert found[4].age.tolist() == [0, 1, 100, 304]
+    assert found[4].recency.tolist() == [0, 0, 97, 9]

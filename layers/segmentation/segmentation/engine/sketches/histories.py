@@ -1,7 +1,7 @@
 """How many customers have which purchase history: all that a model of the time between purchases needs of them.
 
-Distinct histories while there are at most `MOST`, else cells of some days, with the sums of what lies in them: whole
-numbers, so that it does not matter in which parts and order they come together.
+Distinct histories while there are at most `MOST`, else cells of about one relative width, with the sums of what lies in
+them: whole numbers, so that it does not matter in which parts and order they come together.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from segmentation.engine.frame import Bools
 Integers = NDArray[np.int64]
 
 MOST = 1 << 21
-"""Cells; a fit on so many takes some 300 MB and a second."""
-_COARSEST = 20
+"""Cells of a fit."""
+COARSEST = 10
+"""The level that keeps one bit of a number of days."""
 _FIELDS = ("frequency", "recency", "age", "count")
 
 
@@ -25,7 +26,9 @@ class Histories:
     """`count[i]` customers with `frequency[i]` purchase days after the first; of these customers, `recency[i]` are the
     days from the first to the last purchase and `age[i]` those from the first to the end, summed.
 
-    Cells of level l are 2^l days wide in both; customers of age 0 have a cell of their own.
+    A cell of level l > 0 holds those who agree in the frequency, in the first 11 - l bits of the age, and in those of
+    the shorter of recency and silence (the days since the last purchase): the likelihood changes with the logarithms of
+    all three. Customers of age 0 have a cell of their own.
     """
 
     level: int
@@ -58,19 +61,35 @@ def _compact(
     """Equal cells as one, at the finest level from `level` on that has at most so many."""
     columns = [frequency, recency, age, count]
     while True:
-        # The mean of a cell's customers lies in the cell, so it says which cell that is.
-        number = np.maximum(columns[3], 1)
-        width = np.int64(level)
-        young, old = columns[2] == 0, (columns[2] // number) >> width
-        keys = columns[0], np.where(young, -1, old), (columns[1] // number) >> width
+        keys = _cells(level, *columns)
         order = np.lexsort(keys[::-1])
         begins = np.flatnonzero(_begins([key[order] for key in keys]))
         columns = [columns[0][order][begins]] + [
             np.add.reduceat(column[order], begins) if len(begins) else column for column in columns[1:]
         ]
-        if len(begins) <= most or level == _COARSEST:
+        if len(begins) <= most or level == COARSEST:
             return Histories(level, *columns)
         level += 1
+
+
+def _cells(
+    level: int, frequency: Integers, recency: Integers, age: Integers, count: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """What tells cells apart. The mean of a cell's customers lies in it, so sums and counts say which cell it is."""
+    number = np.maximum(count, 1)
+    silence = age - recency
+    is_early = recency <= silence
+    shorter = _first_bits(np.where(is_early, recency, silence) // number, level)
+    return frequency, _first_bits(age // number, level), np.where(is_early, shorter, -1 - shorter)
+
+
+def _first_bits(days: Integers, level: int) -> Integers:
+    """Days with all but their first bits 0, as many as the level keeps; of level 0 as they are."""
+    if level == 0:
+        return days
+    extra = np.maximum(np.frexp(days.astype(np.float64))[1] - (COARSEST + 1 - level), 0)
+    kept: Integers = (days >> extra) << extra
+    return kept
 
 
 def _begins(keys: Sequence[Integers]) -> Bools:

@@ -2,7 +2,7 @@
 
 from segmentation import members
 from segmentation.models.common import CustomerPath, Limit, NextToken
-from segmentation.models.history import AsOf, PastSegmentList
+from segmentation.models.history import AsOf
 from segmentation.models.segments import CustomerSegmentList
 from segmentation.runtime import STOREFRONT, Api, now, store
 
@@ -12,7 +12,7 @@ api = Api()
 @api.get("/customers/{customerId}/segments", permission=STOREFRONT)
 def list_customer_segments(
     customerId: CustomerPath, asOf: AsOf = None, limit: Limit = 100, nextToken: NextToken = None
-) -> CustomerSegmentList | PastSegmentList:
+) -> CustomerSegmentList:
     """List the segments that a customer is in now, or was in as of an instant."""
     return members.list_customer_segments_at(store(), customerId, asOf, limit, nextToken, now())
 

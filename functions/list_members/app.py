@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from segmentation import members
 from segmentation.models.common import Limit, NextToken, SegmentPath
-from segmentation.models.history import AsOf, PastMemberList
+from segmentation.models.history import AsOf
 from segmentation.models.segments import MemberList
 from segmentation.runtime import Api, now, store
 
@@ -20,8 +20,8 @@ def list_members(
     asOf: AsOf = None,
     limit: Limit = 100,
     nextToken: NextToken = None,
-) -> MemberList | PastMemberList:
-    """List members, now or as of an instant, or with `list` the customers whom somebody included or excluded by hand."""
+) -> MemberList:
+    """List members, now or as of an instant, or with `list` the customers whom somebody included or excluded."""
     return members.list_members_at(store(), segmentId, which, asOf, limit, nextToken, now())
 
 

@@ -7,10 +7,10 @@ from typing import Literal
 from segmentation.errors import FieldError, InvalidInput
 from segmentation.histories import erasing, past_instant
 from segmentation.models.common import iso
-from segmentation.models.history import PastMember, PastMemberList, PastSegment, PastSegmentList
 from segmentation.models.segments import (
     CustomerSegment,
     CustomerSegmentList,
+    ListedSegment,
     Member,
     MemberList,
 )
@@ -46,7 +46,7 @@ def list_members(
 
 def list_members_at(
     store: Store, segment_id: str, which: Which, as_of: str | None, limit: int, token: str | None, at: datetime
-) -> MemberList | PastMemberList:
+) -> MemberList:
     """The same, or the members as of an instant of the past. Raises NotFound, InvalidInput."""
     if as_of is None:
         return list_members(store, segment_id, which, limit, token, at)
@@ -61,12 +61,13 @@ def list_customer_segments(
 ) -> CustomerSegmentList:
     """Segments that a customer is in, in one request. A customer whom nobody knows is in none."""
     found, more = memberships.page_of_customer(store.table, customer_id, limit, token, at)
-    return CustomerSegmentList(customerId=customer_id, items=[customer_segment(m) for m in found], nextToken=more)
+    items = [ListedSegment(**customer_segment(m).model_dump()) for m in found]
+    return CustomerSegmentList(customerId=customer_id, items=items, nextToken=more)
 
 
 def list_customer_segments_at(
     store: Store, customer_id: str, as_of: str | None, limit: int, token: str | None, at: datetime
-) -> CustomerSegmentList | PastSegmentList:
+) -> CustomerSegmentList:
     """The same, or the segments that the customer was in as of an instant of the past. Raises InvalidInput."""
     if as_of is None:
         return list_customer_segments(store, customer_id, limit, token, at)
@@ -83,9 +84,7 @@ def customer_segment(membership: Membership) -> CustomerSegment:
     )
 
 
-def _members_at(
-    store: Store, segment_id: str, as_of: str, limit: int, token: str | None, at: datetime
-) -> PastMemberList:
+def _members_at(store: Store, segment_id: str, as_of: str, limit: int, token: str | None, at: datetime) -> MemberList:
     """Who was in a segment at an instant, partition after partition."""
     # Arrow takes a third of a second to load; who asks for today's members must not pay for it.
     from segmentation.timeline import Timeline
@@ -112,18 +111,17 @@ def _members_at(
         found += taken
         partition, after = (partition + 1, "") if len(taken) == len(rest) else (partition, taken[-1])
     more = {"at": iso(instant), "partition": partition, "after": after} if partition < store.partitions else None
-    return PastMemberList(
-        segmentId=segment_id,
+    return MemberList(
+        items=[Member(customerId=customer_id) for customer_id in found],
+        nextToken=cursor.encode(scope, more),
         asOf=instant,
         recordedSince=created,
-        items=[PastMember(customerId=customer_id) for customer_id in found],
-        nextToken=cursor.encode(scope, more),
     )
 
 
 def _segments_at(
     store: Store, customer_id: str, as_of: str, limit: int, token: str | None, at: datetime
-) -> PastSegmentList:
+) -> CustomerSegmentList:
     """Which segments a customer was in at an instant, in order of their ids."""
     scope = f"{keys.history_prefix(customer_id)}#SEGMENTS#{as_of}"
     position = cursor.decode(scope, token) or {"at": iso(past_instant(as_of, at)), "after": ["", ""]}
@@ -132,7 +130,7 @@ def _segments_at(
         raise cursor.refused(token)
     instant = past_instant(str(position.get("at")), at)
     if erasing(store, [customer_id]):
-        return PastSegmentList(customerId=customer_id, asOf=instant, items=[])
+        return CustomerSegmentList(customerId=customer_id, asOf=instant, items=[])
     records = list(history.of_customer(store.table, customer_id))
     states = memberships.states_of_customer(store.table, customer_id).values()
     now = {(m.segment_id, m.legal_entity_id): m for state in states for m in state.members.values()}
@@ -142,12 +140,12 @@ def _segments_at(
     names = _names(store, {segment_id for segment_id, _ in shown})
     first = min([*(record.time for record in records[:1]), *(m.since for m in now.values())], default=None)
     more = {"at": iso(instant), "after": list(rest[limit - 1])} if len(rest) > limit else None
-    return PastSegmentList(
+    return CustomerSegmentList(
         customerId=customer_id,
         asOf=instant,
         recordedSince=datetime.fromisoformat(first) if first else None,
         items=[
-            PastSegment(
+            ListedSegment(
                 segmentId=segment_id,
                 segmentName=names.get(segment_id),
                 since=datetime.fromisoformat(inside[segment_id, entity][0]),

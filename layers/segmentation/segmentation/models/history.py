@@ -1,4 +1,4 @@
-"""The past as clients read it: entries and exits, who was in a segment at an instant, what a customer was in."""
+"""The past as clients ask for it, and entries and exits as they read them."""
 
 from typing import Annotated, Literal
 
@@ -61,38 +61,4 @@ class SegmentHistory(Output):
     recordedSince: Instant
     items: list[HistoryItem] = Field(default_factory=list)
     days: list[DayCount] = Field(default_factory=list)
-    nextToken: str | None = None
-
-
-class PastMember(Output):
-    customerId: str
-
-
-class PastMemberList(Output):
-    """Who was in a segment at an instant."""
-
-    segmentId: str
-    asOf: Instant
-    recordedSince: Instant
-    items: list[PastMember]
-    nextToken: str | None = None
-
-
-class PastSegment(Output):
-    """A segment that a customer was in; one that was deleted since has no name any more."""
-
-    segmentId: str
-    segmentName: str | None = None
-    since: Instant
-    source: str
-    legalEntityId: str | None = None
-
-
-class PastSegmentList(Output):
-    """Which segments a customer was in at an instant; `recordedSince` is the customer's first record, if any."""
-
-    customerId: str
-    asOf: Instant
-    recordedSince: Instant | None = None
-    items: list[PastSegment]
     nextToken: str | None = None

@@ -191,15 +191,21 @@ class AssignResult(Output):
 
 
 class Member(Output):
+    """A member; of the past only the id is known."""
+
     customerId: str
-    since: Instant
-    source: str
+    since: Instant | None = None
+    source: str | None = None
     legalEntityId: str | None = None
 
 
 class MemberList(Output):
+    """Members now, or at the instant `asOf` of the past; `recordedSince` is when the segment's records begin."""
+
     items: list[Member]
     nextToken: str | None = None
+    asOf: Instant | None = None
+    recordedSince: Instant | None = None
 
 
 class CustomerSegment(Output):
@@ -209,10 +215,20 @@ class CustomerSegment(Output):
     legalEntityId: str | None = None
 
 
+class ListedSegment(CustomerSegment):
+    """The name is looked up for the past only; a segment that was deleted since has none any more."""
+
+    segmentName: str | None = None
+
+
 class CustomerSegmentList(Output):
+    """Segments now, or at the instant `asOf` of the past; `recordedSince` is the customer's first record, if any."""
+
     customerId: str
-    items: list[CustomerSegment]
+    items: list[ListedSegment]
     nextToken: str | None = None
+    asOf: Instant | None = None
+    recordedSince: Instant | None = None
 
 
 class Explanation(Output):

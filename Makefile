@@ -50,7 +50,7 @@ validate: $(STAMP)  ## Check the template
 	$(BIN)/sam validate --lint --region us-east-1
 
 unit: $(STAMP)  ## Unit, property and integration tests, and what the documents promise
-	$(BIN)/pytest tests -m "not e2e"
+	$(BIN)/pytest tests -m "not e2e" -n auto --dist loadfile
 
 size: $(STAMP)  ## Build the layers for both architectures, weigh them, and import them in a bare process
 	$(BIN)/python -m dev.size

@@ -199,8 +199,9 @@ def throttle(shop: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setattr(table, "_back_off", lambda _: None)
 
     def refusing(whole: bool) -> Throttled:
-        shop.store.table._client = Throttled(client, 2, whole)
-        return shop.store.table._client
+        refused = Throttled(client, 2, whole)
+        shop.store.table._client = refused
+        return refused
 
     yield refusing
     shop.store.table._client = client

@@ -66,17 +66,18 @@ def failing(
 
 def test_two_runs_that_are_started_in_the_same_second_are_one(shop: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     transact = Table.transact
-    other: list[StartedRun] = []
+    other: list[StartedRun | None] = []
 
     def interleaved(table: Table, actions: Any) -> None:
         # Both have read that nobody has the turn; the other writes first.
         if not other:
-            other.append(StartedRun.model_construct())
+            other.append(None)
             other[0] = start(shop)
         transact(table, actions)
 
     monkeypatch.setattr(Table, "transact", interleaved)
     mine = start(shop)
+    assert other[0]
     assert (mine.jobId, mine.joined, other[0].joined) == (other[0].jobId, True, False)
     executions = [name for name in shop.workflows.started if name.startswith("run-") and name == mine.jobId]
     listed = run_reads.list_runs(shop.store, 10, None).items
@@ -416,16 +417,17 @@ def test_two_who_resume_a_run_in_the_same_second_resume_it_once(shop: Service, m
         job = start(shop)
         shop.settle()
     transact = Table.transact
-    other: list[StartedRun] = []
+    other: list[StartedRun | None] = []
 
     def interleaved(table: Table, actions: Any) -> None:
         if not other:
-            other.append(StartedRun.model_construct())
+            other.append(None)
             other[0] = start(shop, resumeRunId=job.jobId)
         transact(table, actions)
 
     monkeypatch.setattr(Table, "transact", interleaved)
     mine = start(shop, resumeRunId=job.jobId)
+    assert other[0]
     assert (mine.joined, other[0].joined) == (True, False)
     shop.settle()
     assert get(shop, job).attempt == 2

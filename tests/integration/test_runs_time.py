@@ -70,16 +70,16 @@ def test_a_day_of_a_segment_is_the_day_of_its_time_zone_however_long(
     ids=["around the hour that is missing", "at both of its half past two"],
 )
 def test_runs_on_both_sides_of_the_change_are_two_runs_with_times_in_utc(
-    service: Service, day: str, night: list[datetime]
+    service: Service, day: str, night: list[datetime], remaining: set[str]
 ) -> None:
-    # A full day before the second run's instant, by the wall clock of Berlin.
+    # By the wall clock of Berlin a day before the second run: 23 hours in spring, 25 in autumn.
     yesterday = night[1].astimezone(BERLIN) - timedelta(days=1)
-    fill(service, {"leaves": (yesterday.astimezone(UTC) - timedelta(seconds=1)).isoformat()})
+    fill(service, {"c1": yesterday.astimezone(UTC).isoformat()})
     service.now = night[0] - timedelta(hours=3)
-    create(
-        service, "recent", [{"attribute": "joined", "operator": "in_last", "value": "24h"}], timeZone="Europe/Berlin"
-    )
+    hours = [{"attribute": "joined", "operator": "in_last", "value": "24h"}]
+    create(service, "recent", hours, timeZone="Europe/Berlin")
     service.settle()
+    assert ids(service, "recent") == {"c1"}
     assert {moment.astimezone(BERLIN).date().isoformat() for moment in night} == {day}
     jobs = [run(service, moment) for moment in night]
     assert len(set(jobs)) == 2

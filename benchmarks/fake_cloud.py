@@ -108,7 +108,7 @@ class TableServer:
         return self._shelves.setdefault(name, Shelf())
 
     def _batch_write_item(self, arguments: Json) -> Json:
-        others = []
+        others, units = [], self._counts["write units"]
         for table, requests in arguments["RequestItems"].items():
             for request in requests:
                 key = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
@@ -122,7 +122,8 @@ class TableServer:
             if others:
                 self._counts["items written elsewhere"] += len(others)
                 self._backend.batch_write_item(RequestItems={table: others})
-        return {"UnprocessedItems": {}}
+        consumed = {"TableName": NAME, "CapacityUnits": float(self._counts["write units"] - units)}
+        return {"UnprocessedItems": {}, "ConsumedCapacity": [consumed]}
 
     def _put(self, shelf: str, item: Json) -> None:
         key, sort = item["PK"]["S"], item["SK"]["S"]
@@ -166,10 +167,11 @@ class TableServer:
             size += _size(page[-1])
             if size > PAGE_BYTES:
                 break
+        # Half a unit: nobody asks for members consistently.
+        units = max(1, -(-size // READ_UNIT)) / 2
         self._counts["items read"] += len(page)
-        self._counts["read units x 2"] += max(1, -(-size // READ_UNIT))
         last = {"LastEvaluatedKey": {"PK": page[-1]["PK"], "SK": page[-1]["SK"]}} if len(page) < len(found) else {}
-        return {"Items": page, "Count": len(page), **last}
+        return {"Items": page, "Count": len(page), "ConsumedCapacity": {"CapacityUnits": units}, **last}
 
 
 def _shelf_of(key: str, sort: str) -> str | None:

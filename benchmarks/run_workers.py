@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import fake_cloud, shop
-from segmentation.store import pointers, snapshot
+from segmentation import changes, evaluation, partitions
+from segmentation.engine.frame import Bools
+from segmentation.evaluation import instant
+from segmentation.store import catalogue, keys, merge, pointers, segments, snapshot
+from segmentation.store.memberships import State
+
+STREAM_BATCH = 500
+"""Records that the table's stream hands to its function at once, as the template says."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,46 @@ def filled(place: Place, partition: int, ids: list[str]) -> None:
     pointers.move(store.table, pointer, None, place.partitions)
 
 
-def brought(place: Place, partition: int) -> int:
-    """A hundredth of the customers changed: the partition's next version."""
-    store = fake_cloud.store(place.address, place.folder, place.partitions)[0]
-    before = pointers.get(store.table, [partition], place.partitions)[partition]
-    after = shop.changed(snapshot.read(store.files, before), partition)
-    pointer = snapshot.write(store.files, partition, "00000002-second", after)
-    pointers.move(store.table, pointer, before, place.partitions)
-    return after.orders.num_rows - before.orders
+def brought(place: Place, partition: int) -> Taken:
+    """A hundredth of the customers changed: taken in as `evaluate_partition` takes in an import."""
+    store, _, bucket, _ = fake_cloud.store(place.address, place.folder, place.partitions)
+    previous = pointers.get(store.table, [partition], place.partitions)[partition]
+    staged = shop.fresh(snapshot.read(store.files, previous), partition)
+    begin = time.process_time()
+    merged = merge.merge(snapshot.read(store.files, previous), staged, [], instant(shop.NOW))
+    pointer = snapshot.write(store.files, partition, "00000002-second", merged.snapshot)
+    seconds = time.process_time() - begin
+    pointers.move(store.table, pointer, previous, place.partitions)
+    store.files.delete(list(store.files.list(f"snapshot/part={partition:04d}/{previous.version}/")))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Taken(None, seconds, peak, {f"file {name}": n for name, n in bucket.requests.items()})
+
+
+def truth(place: Place, partition: int) -> tuple[dict[str, Bools], int]:
+    """Who is in which segment by the rules and the models as they are, worked out anew from the files; and how many
+    memberships in the table differ from that.
+    """
+    store, table, _, _ = fake_cloud.store(place.address, place.folder, place.partitions)
+    known = list(segments.all_segments(store.table, shop.NOW))
+    names = catalogue.load(store.table, [segment.segmentId for segment in known])
+    definitions = evaluation.define(known, names, shop.NOW)
+    frame_at = partitions.load_at(store, partition, partitions.EVERYTHING)
+    found = evaluation.members(definitions, frame_at, lambda _: State())
+    frame, held, differing = frame_at(instant(shop.NOW)), table.bench_members(partition=partition), 0
+    for segment_id, members in found.items():
+        expected = {frame.ids[row] for row in np.flatnonzero(members.mask).tolist()}
+        differing += len(expected.symmetric_difference(held.get(keys.members_of(segment_id, partition), ())))
+    table.bench_pack()
+    return {segment_id: members.mask for segment_id, members in found.items()}, differing
+
+
+def told(place: Place, records: list[dict[str, Any]]) -> Taken:
+    """What the function behind the table's stream does with these records, so many a batch."""
+    store, table, _, _ = fake_cloud.store(place.address, place.folder, place.partitions)
+    table.bench_counts()
+    begin = time.process_time() - table.seconds
+    for first in range(0, len(records), STREAM_BATCH):
+        changes.record(store, records[first : first + STREAM_BATCH])
+    seconds = time.process_time() - table.seconds - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Taken(None, seconds, peak, table.bench_counts())

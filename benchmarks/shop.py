@@ -3,7 +3,6 @@
 Seeded: the same number of customers and partitions is the same shop, to the byte.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from segmentation.engine.catalogue import Kind
 from segmentation.store import keys
+from segmentation.store.merge import Staged
 from segmentation.store.snapshot import ORDER_SCHEMA, Snapshot
 from segmentation.store.snapshot_columns import INSTANT
 
@@ -55,24 +55,19 @@ def snapshot_of(ids: list[str], partition: int) -> Snapshot:
     return Snapshot(customers=_customers(ids, random), orders=_orders(owner, at, partition, random))
 
 
-def changed(before: Snapshot, partition: int) -> Snapshot:
-    """The same partition a day later: a hundredth of its customers have other attributes and one more order."""
+def fresh(before: Snapshot, partition: int) -> Staged:
+    """What a file brings a day later: other attributes and one more order for a hundredth of the customers."""
     random = np.random.default_rng([SEED, partition, 1])
     size = before.customers.num_rows
     rows = np.sort(random.choice(size, max(size // 100, 1), replace=False))
-    ids = before.customers.column("customerId").to_pylist()
-    fresh = _customers(ids, random)
-    source = np.arange(size)
-    source[rows] += size
-    together = pa.concat_tables([before.customers, fresh]).unify_dictionaries().combine_chunks()
-    customers = together.take(pa.array(source)).combine_chunks()
+    ids = before.customers.column("customerId").take(pa.array(rows)).combine_chunks()
+    numbers = np.arange(1, len(rows) + 1)
+    customers = _customers(ids.to_pylist(), random).drop_columns(["createdAt", "updatedAt"])
     at = _micros(NOW) - random.integers(0, DAY, len(rows))
-    more = _orders(rows, at, partition, random, first=before.orders.num_rows)
-    orders = pa.concat_tables([before.orders, more]).unify_dictionaries().combine_chunks()
-    owner, time = orders.column("customer").to_numpy(), orders.column("orderedAt").cast(pa.int64()).to_numpy()
-    orders = orders.take(pa.array(np.lexsort((time, owner)))).combine_chunks()
-    numbers = pa.array(np.arange(orders.num_rows, dtype=np.int32))
-    return replace(before, customers=customers, orders=orders.set_column(1, "order", numbers))
+    orders = _orders(rows, at, partition, random, first=before.orders.num_rows).drop_columns(["customer", "order"])
+    tables = (table.append_column("row", pa.array(numbers)) for table in (customers, orders))
+    customers, orders = tables
+    return Staged(customers=customers, orders=orders.append_column("customerId", ids))
 
 
 def _micros(moment: datetime) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from segmentation.models.common import iso
 from segmentation.store import customers, keys
+from segmentation.store.history import Record, effective
 from segmentation.store.store import Store
 from segmentation.timeline import Timeline, first_record
 from support.past import START, Happening, checkpoint, members, memory, minutes, remember, segment
@@ -48,6 +49,14 @@ def test_an_entry_and_an_exit_at_one_instant_leave_what_was(was_in: bool) -> Non
     before = [Happening(minutes(1), "vip", "c1", True)] if was_in else []
     remember(store, [*before, *(Happening(minutes(5), "vip", "c1", entered) for entered in (True, False))])
     assert who(store, "vip", minutes(6)) == (["c1"] if was_in else [])
+
+
+def test_records_of_one_instant_are_told_apart_by_legal_entity_in_whichever_order_they_come() -> None:
+    def record(entity: str, entered: bool) -> Record:
+        return Record("c1", "vip", entity, entered, iso(START), "rule", "rule")
+
+    mixed = [record("a", True), record("b", True), record("a", False), record("c", False)]
+    assert [(r.legal_entity_id, r.entered) for r in effective(mixed)] == [("b", True), ("c", False)]
 
 
 def test_who_leaves_for_one_legal_entity_stays_for_another_that_only_the_checkpoint_knows() -> None:

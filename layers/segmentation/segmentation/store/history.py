@@ -90,10 +90,12 @@ def effective(records: Iterable[Record]) -> Iterator[Record]:
 
     Whoever entered and left at one instant, in whichever order, is afterwards what they were before.
     """
-    for _, same in groupby(records, key=lambda r: (r.time, r.customer_id, r.segment_id, r.legal_entity_id)):
-        together = list(same)
-        if len(together) == 1:
-            yield together[0]
+    for _, same in groupby(records, key=lambda r: (r.time, r.customer_id, r.segment_id)):
+        # The index has no order among records of one instant and customer.
+        together: dict[str, list[Record]] = {}
+        for record in same:
+            together.setdefault(record.legal_entity_id, []).append(record)
+        yield from (found[0] for found in together.values() if len(found) == 1)
 
 
 def page_of_customer(

@@ -64,6 +64,7 @@ def imported(patient: Deployed, shop: Shop) -> Deployed:
     """The shop is imported, and its segments are there, without members."""
     people = patient.imported("imports/customers/scale.csv", shop.customers())
     orders = patient.imported("imports/orders/scale.csv", shop.orders())
+    assert [job["error"] for job in (people, orders)] == [None, None]
     assert (people["counts"]["accepted"], orders["counts"]["accepted"]) == (CUSTOMERS, ORDERS)
     made = patient.created(*SEGMENTS)
     assert [segment["customerCount"] for segment in made] == [0] * len(SEGMENTS)

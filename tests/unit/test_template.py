@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import segmentation
-from segmentation import errors
+from segmentation import errors, runs
 from support import functions
 from support.service import template
 
@@ -277,15 +277,16 @@ def test_a_part_that_failed_is_reported_with_its_number_and_reason(name: str, pa
     machine = DEFINITIONS[name]["States"]
     mapped = machine["ImportChunks" if part == "chunk" else "EvaluatePartitions"]
     report = mapped["ItemProcessor"]["States"]["Report"]["Output"]
-    succeeded = _evaluate(report, {part: 1, "result": {"rows": 5}})
-    caught = _evaluate(report, {part: 2, "error": {"Error": "Sandbox.Timedout", "Cause": "x" * 5000}})
-    returned = _evaluate(report, {part: 3, "result": {"failure": {"error": "InvalidFile", "cause": "no rows"}}})
+    succeeded = _evaluate(report, {part: 1, "result": {"rows": 5}, "room": 1000})
+    caught = _evaluate(report, {part: 2, "error": {"Error": "Sandbox.Timedout", "Cause": "x" * 5000}, "room": 1000})
+    other = {"failure": {part: 3, "error": "InvalidFile", "cause": "no rows"}}
     assert succeeded == {}
     assert caught == {"failure": {part: 2, "error": "Sandbox.Timedout", "cause": "x" * 1000}}
-    assert returned == {"failure": {part: 3, "error": "InvalidFile", "cause": "no rows"}}
+    if name == "ImportFile":
+        assert _evaluate(report, {part: 3, "result": other}) == other
     gather = machine["GatherChunks" if part == "chunk" else "GatherPartitions"]["Output"]
-    gathered = _evaluate(gather, {"jobId": "j", f"{part}s": [succeeded, caught, returned]})
-    assert gathered == {"jobId": "j", f"{part}s": {"failures": [caught["failure"], returned["failure"]]}}
+    gathered = _evaluate(gather, {"jobId": "j", f"{part}s": [succeeded, caught, other]})
+    assert gathered == {"jobId": "j", f"{part}s": {"failures": [caught["failure"], other["failure"]]}}
     assert _evaluate(gather, {f"{part}s": [{}, {}]}) == {f"{part}s": {"failures": []}}
 
 
@@ -304,7 +305,17 @@ def test_workers_of_a_run_get_their_partition_and_nothing_long() -> None:
     for name, path in (("MeasurePartitions", "$.plan.measures"), ("EvaluatePartitions", "$.plan.partitions")):
         assert states[name]["ItemsPath"] == path
         selected = {"jobId.$": "$.plan.jobId", "kind.$": "$.plan.kind", "partition.$": "$$.Map.Item.Value"}
-        assert states[name]["ItemSelector"] == selected
+        assert states[name]["ItemSelector"] == {**selected, "room.$": "$.plan.room"}
+
+
+def test_failures_of_all_partitions_fit_into_a_state() -> None:
+    for name in ("MeasurePartitions", "EvaluatePartitions"):
+        report = DEFINITIONS["Resegment"]["States"][name]["ItemProcessor"]["States"]["Report"]["Output"]
+        failed = {"partition": 3000, "error": {"Error": "Sandbox.Timedout", "Cause": "x" * 5000}}
+        assert _evaluate(report, {**failed, "room": 0}) == {"failure": {"partition": 3000}}
+        for partitions in (1, 16, 100, 512, 3000):
+            found = _evaluate(report, {**failed, "room": runs.room_of(partitions)})
+            assert partitions * len(json.dumps(found)) < 120_000
 
 
 def test_a_second_round_measures_the_partitions_that_the_plan_has_for_it() -> None:
@@ -312,9 +323,10 @@ def test_a_second_round_measures_the_partitions_that_the_plan_has_for_it() -> No
     (again,) = states["IsAnotherRoundNeeded"]["Choices"]
     assert {rule["Variable"] for rule in again["And"]} == {"$.fitted.again"}
     assert states[again["Next"]]["Next"] == "MeasurePartitions"
-    before = {"jobId": "j", "plan": {"jobId": "j", "measures": [2], "describes": [0, 1, 2]}, "fitted": {"again": True}}
-    after = _evaluate(states["NextRound"]["Output"], before)
-    assert after == {**before, "plan": {"jobId": "j", "measures": [0, 1, 2], "describes": [0, 1, 2]}}
+    for described in ([0, 1, 2], [1], []):
+        before = {"plan": {"jobId": "j", "measures": [2], "describes": described}, "fitted": {"again": True}}
+        after = _evaluate(states["NextRound"]["Output"], before)
+        assert after == {**before, "plan": {"jobId": "j", "measures": described, "describes": described}}
 
 
 def test_a_run_that_waits_for_its_turn_asks_again_until_its_time_is_over() -> None:

@@ -136,7 +136,7 @@ def failures_of(state: Mapping[str, Any], details: Mapping[str, Any]) -> list[di
         if name == "measures" and details.get("round") == runs.DESCRIBE:
             step = runs.DESCRIBE
         for failure in (state.get(name) or {}).get("failures") or []:
-            found.append(_failure(step, failure["partition"], failure["error"], failure["cause"]))
+            found.append(_failure(step, failure["partition"], *_why(failure)))
     for name, step in (("fitError", runs.FIT), ("error", _step_of_error(state))):
         if name in state:
             found.append(_failure(step, None, state[name].get("Error", "Error"), state[name].get("Cause", "")))
@@ -175,7 +175,12 @@ def failure_of(state: Mapping[str, Any]) -> str | None:
 def failed_parts(part: str, failures: Sequence[Mapping[str, Any]]) -> str:
     """Which chunks or partitions failed, and why the first of them did."""
     named = ", ".join(str(failure[part]) for failure in failures[:20])
-    return f"{part} {named} failed: {sentence(failures[0]['error'], failures[0]['cause'])}"
+    return f"{part} {named} failed: {sentence(*_why(failures[0]))}"
+
+
+def _why(failure: Mapping[str, Any]) -> tuple[str, str]:
+    """Error and cause of a part; where thousands failed there was no room for them."""
+    return failure.get("error", "Failed"), failure.get("cause", "the log of the functions says why")
 
 
 def sentence(error: str, cause: str) -> str:

@@ -18,6 +18,9 @@ from segmentation.store.table import ConditionFailed, Item
 
 MACHINE = "resegment"
 MEASURE, DESCRIBE, FIT, EVALUATE = "measure", "describe", "fit", "evaluate"
+_ROOM = 100_000
+"""Characters that the failures of a map may have together: a state holds 256 KB, and all partitions may fail."""
+
 _MEASURES_KEPT = timedelta(days=6)
 """Staged files are deleted after seven days; a run that is taken up later measures anew."""
 
@@ -227,10 +230,16 @@ def _planned(
         "fits": is_fitting,
         "evaluates": evaluates,
         "everywhere": len(everyone) == store.partitions,
+        "room": room_of(len(everyone)),
         "measures": left[DESCRIBE] if details.get("round") == DESCRIBE else left[MEASURE],
         "describes": left[DESCRIBE],
         "partitions": left[EVALUATE],
     }
+
+
+def room_of(partitions: int) -> int:
+    """Characters that a partition has for the reason of its failure."""
+    return max(0, min(1000, _ROOM // max(1, partitions) - 100))
 
 
 def _done(store: Store, job_id: str) -> dict[str, set[int]]:

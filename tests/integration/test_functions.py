@@ -136,11 +136,29 @@ def test_a_model_goes_through_its_functions_step_by_step(fresh: Service) -> None
     assert sum(found["customers"] for found in measured) == 8
     functions.load("measure_partition").handler(functions.event_of("measure_partition"), functions.Context())
     fitted = functions.load("fit_models").handler(functions.event_of("fit_models"), functions.Context())
-    assert fitted == {"jobId": MODEL_JOB, "models": 1}
+    assert fitted == {"jobId": MODEL_JOB, "models": 1, "again": False}
     assert [version["status"] for version in functions.call("get_model").body["versions"]] == [
         "fitted",
         "fitted",
     ]
+
+
+def test_a_run_is_started_joined_refused_and_read(fresh: Service) -> None:
+    first = functions.request("start_run", body={})
+    assert (first.status, first.body["joined"]) == (202, False)
+    job_id = first.body["jobId"]
+    again = functions.request("start_run", body={"segmentIds": ["germans"]})
+    assert (again.status, again.body["jobId"], again.body["joined"]) == (202, job_id, True)
+    other = functions.request("start_run", body={"dryRun": True})
+    assert (other.status, job_id in other.body["detail"]) == (409, True)
+    assert functions.request("start_run", body={"resumeRunId": job_id, "dryRun": True}).status == 422
+    assert functions.request("start_run", body={"resumeRunId": "run-nobody"}).status == 404
+    fresh.settle()
+    assert functions.request("start_run", body={"resumeRunId": job_id}).status == 409
+    assert functions.request("get_run", jobId=job_id).body["status"] == "succeeded"
+    assert functions.request("get_run", jobId="run-nobody").status == 404
+    listed = functions.request("list_runs", query={"limit": "1"}).body
+    assert [run["jobId"] for run in listed["items"]] == [job_id]
 
 
 def test_a_run_goes_through_its_functions_step_by_step(deployed: Service) -> None:

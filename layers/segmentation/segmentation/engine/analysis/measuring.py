@@ -3,7 +3,9 @@
 Cost: one pass per column over the members of all segments, and one matrix product for all moments and overlaps.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from segmentation.engine.analysis.tables import (
     COARSE,
     LIMIT,
     REGISTERS,
+    Keys,
     Scale,
     Table,
     any_too_long,
@@ -50,9 +53,24 @@ LOGARITHMS = ("recencyDays", "orderCount", "grossSpent")
 BOUGHT = ("orderCount", "grossSpent")
 """Features that are 0 for customers without a purchase; their distribution over buyers is counted too."""
 
+_COMBINATIONS = 8_192
+"""Combinations of codes that are counted together: the cells of all segments stay a few megabytes."""
+
 _CHUNK = 16_384
 _NARROW = 2**20
 _HUGE = 1e100
+
+
+@dataclass(frozen=True, eq=False)
+class _Codes:
+    """Which of the `keys` each row has, -1 for none."""
+
+    keys: Keys
+    codes: Indices
+
+    @property
+    def size(self) -> int:
+        return len(self.keys)
 
 
 def measure(frame: Frame, masks: Mapping[str, Bools], now: np.datetime64) -> dict[str, Any]:
@@ -156,27 +174,32 @@ def _extremes_of_keys(table: Table) -> Extremes:
 def _categorical(column: StringColumn | BooleanColumn | ListColumn, crowd: Crowd) -> Table:
     """Customers per value; one who has a value twice in a list counts once."""
     if isinstance(column, BooleanColumn):
-        return _strings(column.values, ("false", "true"), crowd)[0]
+        return _strings(column.values, ("false", "true"), crowd)
     if isinstance(column, StringColumn):
-        return _strings(column.codes, column.values, crowd)[0]
+        return _strings(column.codes, column.values, crowd)
     owners = np.repeat(np.arange(crowd.rows), np.diff(column.offsets))
     pairs = _distinct(owners * len(column.values) + column.codes)
     owners, codes = np.divmod(pairs, max(len(column.values), 1))
-    return _strings(codes, column.values, crowd.owning(owners))[0]
+    return _strings(codes, column.values, crowd.owning(owners))
 
 
-def _strings(codes: Indices, values: Sequence[str], crowd: Crowd) -> tuple[Table, Indices]:
-    """Rows per value that occurs, and the code of every row in the table's keys (-1 missing)."""
+def _strings(codes: Indices, values: Sequence[str], crowd: Crowd) -> Table:
+    """Rows per value that occurs."""
+    found = _named(codes, values, crowd)
+    return found if isinstance(found, Table) else Table(Scale.VALUE, found.keys, crowd.count(found.codes, found.size))
+
+
+def _named(codes: Indices, values: Sequence[str], crowd: Crowd) -> _Codes | Table:
+    """The values that occur in order, and the code of every row among them; registers where they are too many."""
     used = np.flatnonzero(np.bincount(codes.astype(np.int64) + 1, minlength=len(values) + 1)[1:])
     names = [values[code] for code in used.tolist()]
     if len(used) > LIMIT[Scale.VALUE] or any_too_long(names):
-        return _registers(codes, used, names, crowd), codes
+        return _registers(codes, used, names, crowd)
     order = sorted(range(len(used)), key=names.__getitem__)
     lookup = np.full(len(values) + 1, -1)  # the last slot answers for code -1
     lookup[used[order]] = np.arange(len(used))
     keys = np.array([names[position] for position in order], dtype=object)
-    codes = lookup[codes]
-    return Table(Scale.VALUE, keys, crowd.count(codes, len(keys))), codes
+    return _Codes(keys, lookup[codes])
 
 
 def _registers(codes: Indices, used: Indices, names: Sequence[str], crowd: Crowd) -> Table:
@@ -208,25 +231,67 @@ def _orders(orders: EventTable, crowd: Crowd, now: np.datetime64) -> tuple[dict[
     values = np.add.reduceat(amounts, starts) if len(starts) else np.zeros(0)
     tables: dict[str, Table] = {}
     tables["orders:value"], extremes = _numeric(values, heads, Scale.NUMBER)
-    tables["orders:month"], tables["revenue:month"] = _months(orders.time[rows][starts], values, heads, now)
+    month = _months(orders.time[rows][starts], now)
+    coded: dict[str, _Codes] = {}
     for field in ("channel", "category"):
         column = orders.columns.get(field)
         if isinstance(column, StringColumn):
-            tables[f"lines:{field}"], codes = _strings(column.codes[rows], column.values, crowd)
-            if tables[f"lines:{field}"].scale is Scale.VALUE:
-                keys = tables[f"lines:{field}"].keys
-                tables[f"revenue:{field}"] = Table(Scale.VALUE, keys, crowd.total(codes, len(keys), amounts))
-    return tables, extremes
+            found = _named(column.codes[rows], column.values, crowd)
+            if isinstance(found, Table):
+                tables[f"lines:{field}"] = found
+            else:
+                coded[field] = found
+    if heads is crowd:
+        coded["month"] = month
+    else:
+        tables |= _sums({"month": month}, heads, values)
+    return tables | _sums(coded, crowd, amounts), extremes
 
 
-def _months(times: Instants, values: Floats, heads: Crowd, now: np.datetime64) -> tuple[Table, Table]:
-    """Orders and their value per month, the last `MONTHS` of them."""
+def _sums(coded: Mapping[str, _Codes], crowd: Crowd, amounts: Floats) -> dict[str, Table]:
+    """Rows and amounts per code of every field.
+
+    Fields with few codes are counted together, by all combinations of their codes, and added up from there: one pass
+    over the rows instead of one for each.
+    """
+    tables: dict[str, Table] = {}
+    together: list[list[str]] = []
+    for name in sorted(coded, key=lambda name: coded[name].size):
+        members = [*together[-1], name] if together else [name]
+        if together and math.prod(coded[member].size + 1 for member in members) <= _COMBINATIONS:
+            together[-1] = members
+        else:
+            together.append([name])
+    for names in together:
+        shape = [coded[name].size + 1 for name in names]
+        joint = np.zeros(crowd.rows, dtype=np.int64)
+        for name in names:
+            joint = joint * (coded[name].size + 1) + (coded[name].codes + 1)
+        counts, totals = (
+            cells.reshape(crowd.segments + 1, *shape)
+            for cells in (crowd.count(joint, math.prod(shape)), crowd.total(joint, math.prod(shape), amounts))
+        )
+        for axis, name in enumerate(names):
+            others = tuple(other + 1 for other in range(len(names)) if other != axis)
+            counted, summed = (cells.sum(axis=others)[:, 1:] for cells in (counts, totals))
+            tables |= _tables(name, coded[name].keys, counted, summed)
+    return tables
+
+
+def _tables(name: str, keys: Keys, counts: Cells, totals: Cells) -> dict[str, Table]:
+    if name != "month":
+        tables = {f"lines:{name}": counts, f"revenue:{name}": totals}
+        return {title: Table(Scale.VALUE, keys, cells) for title, cells in tables.items()}
+    filled = np.flatnonzero(counts[0])
+    tables = {"orders:month": counts, "revenue:month": totals}
+    return {title: Table(Scale.MONTH, keys[filled], cells[:, filled]) for title, cells in tables.items()}
+
+
+def _months(times: Instants, now: np.datetime64) -> _Codes:
+    """The month of every order, the last `MONTHS` of them; -1 for those before."""
     start = int(now.astype("datetime64[M]").astype(np.int64)) - MONTHS + 1
     codes = np.maximum(times.astype("datetime64[M]").astype(np.int64) - start, -1)
-    counts, totals = heads.count(codes, MONTHS), heads.total(codes, MONTHS, values)
-    filled = np.flatnonzero(counts[0])
-    keys = filled + start
-    return Table(Scale.MONTH, keys, counts[:, filled]), Table(Scale.MONTH, keys, totals[:, filled])
+    return _Codes(np.arange(start, start + MONTHS), codes)
 
 
 def _products(

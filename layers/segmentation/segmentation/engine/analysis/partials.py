@@ -167,8 +167,8 @@ def to_json(partial: Partial) -> dict[str, Any]:
             name: {
                 "scale": str(table.scale),
                 "keys": table.keys.tolist(),
-                "type": "<f8" if table.cells.dtype == np.float64 else "<i8",
-                "cells": _pack(table.cells),
+                "type": (cell_type := _narrowest(table.cells)),
+                "cells": _pack(table.cells.astype(cell_type)),
             }
             for name, table in partial.tables.items()
         },
@@ -193,7 +193,8 @@ def from_json(data: Mapping[str, Any]) -> Partial:
     for name, table in data["tables"].items():
         scale = Scale(table["scale"])
         keys = np.array(table["keys"], dtype=_KEY_TYPES.get(scale, np.int64))
-        tables[name] = Table(scale, keys, _unpack(table["cells"], table["type"], rows, len(keys)))
+        cells = _unpack(table["cells"], table["type"], rows, len(keys))
+        tables[name] = Table(scale, keys, cells if table["type"] == "<f8" else cells.astype(np.int64))
     return Partial(
         now=np.datetime64(data["now"], "us"),
         segments=segments,
@@ -218,6 +219,13 @@ _KEY_TYPES: Mapping[Scale, type[Any]] = {Scale.VALUE: object, Scale.NUMBER: np.f
 def _nullable(values: Floats) -> list[float | None]:
     """JSON knows no NaN."""
     return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _narrowest(cells: Cells) -> str:
+    """The type of cells on their way: most counts of a partition are small."""
+    if cells.dtype == np.float64:
+        return "<f8"
+    return next((narrow for narrow in ("<u2", "<u4") if cells.max(initial=0) <= np.iinfo(narrow).max), "<i8")
 
 
 def _pack(cells: Cells) -> str:

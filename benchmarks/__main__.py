@@ -20,6 +20,7 @@ BENCHMARKS = {
     "lifetime": "Lifetime: BG/NBD and Gamma-Gamma for a million customers",
     "scoring": "Scoring: RFM names and clusters of two million customers",
     "models": "Models: fits of a million customers in the memory of a function",
+    "run": "Runs: fifty segments and three models over a million customers",
     "start": "Start of a function: a fresh process",
 }
 INTRODUCTION = """\

@@ -1,4 +1,4 @@
-"""What the AWS client itself takes for a batch of writes: the real client, answered before anything leaves the process."""
+"""What the AWS client itself takes for a batch of writes: the real client, answered before a request leaves."""
 
 import functools
 import time

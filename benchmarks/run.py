@@ -156,9 +156,10 @@ def told_of(cloud: Cloud) -> str:
     """What the function behind the table's stream takes for a change."""
     records = cloud.table.bench_stream()
     taken: Taken = cloud.elsewhere(told, records)
+    each = taken.seconds / len(records) * 1e6
     return (
-        f"The function behind the table's stream (history, counters, events) takes {taken.seconds / len(records) * 1e6:.0f} "
-        f"microseconds for a change, in batches of 500; {len(records):,} were carried through it."
+        f"The function behind the table's stream (history, counters, events) takes {each:.0f} microseconds for a "
+        f"change, in batches of 500; {len(records):,} were carried through it."
     )
 
 

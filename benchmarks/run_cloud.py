@@ -40,7 +40,8 @@ class Cloud:
         self.customers = customers
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(
-            ["benchmarks.run_workers", "segmentation.partition_runs", "segmentation.fitting", "segmentation.finishing"]
+            # Arrow loads pandas, where there is one, when a process first makes an array: a part of its start.
+            ["benchmarks.run_workers", "segmentation.fitting", "segmentation.finishing", "pandas", "pyarrow.dataset"]
         )
         from support.service import template
 

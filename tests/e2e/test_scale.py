@@ -66,7 +66,8 @@ def imported(patient: Deployed, shop: Shop) -> Deployed:
     orders = patient.imported("imports/orders/scale.csv", shop.orders())
     assert [job["error"] for job in (people, orders)] == [None, None]
     assert (people["counts"]["accepted"], orders["counts"]["accepted"]) == (CUSTOMERS, ORDERS)
-    made = patient.created(*SEGMENTS)
+    # One after the other: every further run at the same time would have to start workers of its own.
+    made = [patient.created(segment)[0] for segment in SEGMENTS]
     assert [segment["customerCount"] for segment in made] == [0] * len(SEGMENTS)
     return patient
 
@@ -171,7 +172,11 @@ def test_history_has_every_entry_and_exit_once(shop: Shop, second: State, added:
     for segment_id in IDS:
         wanted = {who: ["entered"] for who in after[segment_id]}
         wanted |= {who: ["entered", "exited"] for who in before[segment_id] - after[segment_id]}
-        assert second.changes[segment_id] == wanted, segment_id
+        found = dict(second.changes[segment_id])
+        if segment_id == "scale-recent":
+            # A worker that began before may take out those whom somebody has added since, and must put them back.
+            assert all("entered" in found.pop(who) and wanted.pop(who) for who in added)
+        assert found == wanted, segment_id
 
 
 def test_changes_that_are_delivered_again_change_nothing(imported: Deployed, faults: Faults, second: State) -> None:

@@ -1,5 +1,6 @@
 """Customers with attributes and purchases, and a small fitted model of every kind on them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,8 @@ KINDS = ("rfm", "cluster", "lifetime", "churn")
 LABEL = "closed"
 
 _SELECTION = SelectionParameters(1e-6, 0.95, None, None)
-_FEATURES = tuple(Feature(name, log1p=True, scaling="standard") for name in THREE)
+FEATURES = tuple(Feature(name, log1p=True, scaling="standard") for name in THREE)
+CLUSTERS = cluster.ClusterParameters("kmeans", 3, (2, 12), "silhouette", 3, 2, _SELECTION, 0)
 _LIFETIME = lifetime.LifetimeParameters(12, 0.01, None, (0.5, 0.3, 0.2), ("Low", "Medium", "High"))
 _CHURN = churn.ChurnParameters(LABEL, None, 1.0, 2, (0.3, 0.7), _SELECTION, 0)
 
@@ -54,8 +56,7 @@ def fitted(kind: str, frame: Frame, *, k: int = 3, seed: int = 0) -> Fitted:
         case "rfm":
             return rfm.fit(frame, THREE, Quantiles(5), None)[0]
         case "cluster":
-            asked = cluster.ClusterParameters("kmeans", k, (2, 12), "silhouette", 3, 2, _SELECTION, seed)
-            return cluster.fit(frame, _FEATURES, asked, "m")[0]
+            return cluster.fit(frame, FEATURES, replace(CLUSTERS, k=k, seed=seed), "m")[0]
         case "lifetime":
             return lifetime.fit(of_orders(frame.events["order"]), NOW, _LIFETIME)[0]
-    return churn.fit(frame, _FEATURES, _CHURN)[0]
+    return churn.fit(frame, FEATURES, _CHURN)[0]

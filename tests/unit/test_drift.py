@@ -1,19 +1,23 @@
 """Drift in the engine: the stability index by hand, bins that tell a constant from its neighbours, and what moves."""
 
+from dataclasses import replace
 from math import isnan, log
 
 import numpy as np
 import pytest
 
+from segmentation import drift
 from segmentation.engine.catalogue import Kind
 from segmentation.engine.drift import bins, clusters, measuring, purchasing, risks, verdict
 from segmentation.engine.drift.stability import by_chance, level, stability_index
 from segmentation.engine.frame import BooleanColumn, Frame, ListColumn, NumberColumn, StringColumn
 from segmentation.engine.lifetime import bgnbd
 from segmentation.engine.lifetime.purchases import Purchases, of_orders, summarise
-from segmentation.engine.modelling import lifetime
+from segmentation.engine.modelling import cluster, lifetime
 from segmentation.engine.modelling.absent import absent_column
-from support.fitted_shops import KINDS, LABEL, NOW, THREE, fitted, shop
+from segmentation.errors import NotFound, TooBusy
+from segmentation.store.scorers import Scorer
+from support.fitted_shops import CLUSTERS, FEATURES, KINDS, LABEL, NOW, THREE, fitted, shop
 
 # ---------------------------------------------------------------- the index
 
@@ -282,3 +286,56 @@ def test_customers_without_any_value_are_measured(kind: str) -> None:
     found = verdict.finish(value, kept, measuring.measure(value, kept, Frame(400), NOW, "m"))
     assert {shift.level for shift in found.features} == {"shifted"}
     assert found.today.get("customers", 0) == 0
+
+
+def test_a_tree_of_clusters_is_measured_by_its_own_customers() -> None:
+    frame = shop(300)
+    asked = replace(CLUSTERS, method="ward")
+    value, _, _ = cluster.fit(frame, FEATURES, asked, "m")
+    kept = measuring.baseline(value, frame, NOW, "m")
+    later = shop(300, seed=8)
+    found = verdict.finish(value, kept, measuring.measure(value, kept, later, NOW, "m"))
+    assert sum(moved.customers for moved in found.centroids) == 300
+    assert {moved.group_id for moved in found.centroids} == set(value.group_ids)
+    assert all(moved.movement < verdict.MOVED for moved in found.centroids)
+    assert found.scores[0].name == "cluster.m"
+
+
+def test_a_model_that_is_deleted_while_it_is_loaded_is_tried_again() -> None:
+    class Empty:
+        def get(self, key: str) -> bytes:
+            raise NotFound(key)
+
+    with pytest.raises(TooBusy, match="the model 'gone' was deleted a moment ago"):
+        drift.load(Empty(), [Scorer("rfm", "gone", "rfm", 1, ())])  # type: ignore[arg-type]
+
+
+def test_what_a_partition_cannot_measure_is_counted_by_its_reason() -> None:
+    frame = shop(300)
+    value, _, _ = cluster.fit(frame, FEATURES, CLUSTERS, "m")
+    kept = {**measuring.baseline(value, frame, NOW, "m"), "population": None, "pinned": None}
+    texts = StringColumn(np.zeros(300, dtype=np.int32), ("many",))
+    odd = replace(frame, columns={**frame.columns, "orderCount": texts})
+    scorer = Scorer("cluster.m", "m", "cluster", 2, THREE)
+    one = drift.measure([(scorer, value, kept)], lambda _: odd, NOW)
+    found = drift.merge(one, one)["m"]["2"]
+    assert found["partitions"] == 2
+    ((error, times),) = found["errors"].items()
+    assert (times, "'orderCount' was of type number when fitted" in error) == (2, True)
+    gone = drift.measure([(scorer, value, {**kept, "population": "vips"})], lambda _: frame, NOW, {})
+    assert gone["m"]["2"]["errors"] == {"its population, the segment 'vips', is not there": 1}
+    assert drift.measure([(scorer, value, None)], lambda _: frame, NOW) == {"m": {"2": {"partitions": 1}}}
+
+
+def test_a_model_as_of_an_instant_is_measured_as_of_that() -> None:
+    frame = shop(300)
+    value, _, _ = cluster.fit(frame, FEATURES, CLUSTERS, "m")
+    kept = {**measuring.baseline(value, frame, NOW, "m"), "population": None, "pinned": "2026-01-01T00:00:00.000000Z"}
+    seen = []
+
+    def frame_at(instant: np.datetime64) -> Frame:
+        seen.append(instant)
+        return frame
+
+    drift.measure([(Scorer("cluster.m", "m", "cluster", 1, THREE), value, kept)], frame_at, NOW)
+    assert seen == [np.datetime64("2026-01-01T00:00:00", "us")]

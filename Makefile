@@ -10,7 +10,7 @@ BENCHMARK_STAMP = $(VENV)/installed-benchmarks
 # The layers and functions are built with this environment's Python, so it comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY = 0
-export PORT STACK_DIR
+export PORT STACK_DIR PARTITIONS
 
 .DEFAULT_GOAL = help
 .PHONY: help venv run stop reset test lint unit e2e size validate bench openapi format requirements

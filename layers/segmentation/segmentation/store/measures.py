@@ -35,7 +35,6 @@ from segmentation.engine.sketches import sample
 from segmentation.engine.sketches.histogram import Histogram
 from segmentation.engine.sketches.histories import Histories
 from segmentation.engine.sketches.sample import Drawn
-from segmentation.errors import NotFound
 from segmentation.store.files import Files
 from segmentation.store.snapshot_columns import single
 from segmentation.store.snapshot_frame import column_of
@@ -114,10 +113,10 @@ def put_fitted(files: Files, key: str, fitted: Fitted, report: Report | None) ->
 
 def get_fitted(files: Files, key: str, kind: str) -> tuple[Fitted, Report | None] | None:
     """The model of this kind, None if none is kept."""
-    try:
-        document = json.loads(gzip.decompress(files.get(key)))
-    except NotFound:
+    # Whoever may only list some prefixes is not told that an object does not exist, but that it may not be read.
+    if key not in files.list(key):
         return None
+    document = json.loads(gzip.decompress(files.get(key)))
     report = document["report"]
     return from_document(FITTED[kind], document["model"]), report and from_document(REPORTS[kind], report)
 

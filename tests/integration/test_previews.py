@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from segmentation import assignment, authoring, job_reads, runs, segments
-from segmentation.errors import Conflict, InvalidCriteria
+from segmentation.errors import Conflict, InvalidCriteria, TooBusy
 from segmentation.models.jobs import Job, StartRun
 from segmentation.models.segments import AssignCustomers, CustomerIds, Preview, PreviewSegment, Validity
 from support.germans import create, ids
@@ -135,6 +135,14 @@ def test_a_paused_segment_is_changed_by_no_run_and_says_why(shop: Service) -> No
         preview(shop, segmentId="asked")
     with pytest.raises(InvalidCriteria, match="others"):
         preview(shop, segmentId="asked", criteria=[{"segment": "others", "operator": "member"}])
+
+
+def test_what_cannot_be_compared_in_time_is_a_dry_run(shop: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(shop, "asked", [GERMAN])
+    shop.settle()
+    monkeypatch.setattr(authoring, "PATIENCE_SECONDS", -1)
+    with pytest.raises(TooBusy, match="start a run with dryRun"):
+        preview(shop, segmentId="asked")
 
 
 def test_nothing_at_all_cannot_be_previewed() -> None:

@@ -98,9 +98,8 @@ def preview(store: Store, request: PreviewSegment, at: datetime) -> Preview:
     until = time.monotonic() + PATIENCE_SECONDS
     for partition, frame_at in partitions.each(store, columns):
         if time.monotonic() > until:
-            raise TooBusy(
-                f"only {tally.total} customers were counted in {PATIENCE_SECONDS} s; create the segment: its run counts"
-            )
+            instead = "start a run with dryRun" if compared else "create the segment: its run counts"
+            raise TooBusy(f"only {tally.total} customers were counted in {PATIENCE_SECONDS} s; {instead}")
         found = evaluation.members(definitions, frame_at, partitions.decisions(store, definitions, partition))
         mask, frame = found[trial.segmentId].mask, frame_at(target.now)
         tally.add(frame.ids, mask)

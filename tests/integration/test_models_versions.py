@@ -54,7 +54,7 @@ def test_a_refit_is_published_by_itself_and_keeps_the_names_of_its_clusters(shop
     assert found.details["models"] == {"cluster": {"version": 2, "status": "fitted", "reason": None}}
 
 
-def test_an_earlier_version_can_be_published_again_and_the_next_refit_follows_it(shop: Service) -> None:
+def test_an_earlier_version_can_be_published_again_and_holds_until_somebody_goes_on(shop: Service) -> None:
     first = clusters(shop)
     shoppers.fill(shop, 30, seed=3, first=100)
     shoppers.refit(shop, "cluster")
@@ -64,6 +64,10 @@ def test_an_earlier_version_can_be_published_again_and_the_next_refit_follows_it
     back = clusters(shop)
     assert {group: {name for name in members if name < "s100"} for group, members in back.items()} == first
     shoppers.refit(shop, "cluster")
+    held = shoppers.get(shop, "cluster")
+    assert (held.latestVersion, held.publishedVersion) == (3, 1)
+    assert "held at version 1" in str(held.versions[-1].statusReason)
+    shoppers.publish(shop, "cluster", 3)
     assert shoppers.get(shop, "cluster").publishedVersion == 3
 
 

@@ -75,7 +75,6 @@ class Service:
     _done: set[str] = field(default_factory=set)
     _read: int = 0
     _executions: int = 0
-    _iterator: str | None = None
     _records: list[dict[str, Any]] = field(default_factory=list)
 
     def drop(self, key: str, body: bytes | str, mapping: Mapping[str, Any] | None = None) -> None:
@@ -203,15 +202,18 @@ class Service:
     def records(self) -> list[dict[str, Any]]:
         """All records of the table's stream so far, as Lambda receives them."""
         arn = self.dynamodb.describe_table(TableName=self.store.table.name)["Table"]["LatestStreamArn"]
-        if self._iterator is None:
-            shard = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]
-            self._iterator = self.streams.get_shard_iterator(
-                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
+        shard = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+        # A new iterator every time: after a transaction that failed moto goes on with a copy of the table, and an older
+        # iterator stays with the original.
+        behind: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+        if self._records:
+            last = self._records[-1]["dynamodb"]["SequenceNumber"]
+            behind = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last}
+        iterator = self.streams.get_shard_iterator(StreamArn=arn, ShardId=shard, **behind)["ShardIterator"]
         while True:
-            page = self.streams.get_records(ShardIterator=self._iterator, Limit=1000)
+            page = self.streams.get_records(ShardIterator=iterator, Limit=1000)
             self._records += page["Records"]
-            self._iterator = page["NextShardIterator"]
+            iterator = page["NextShardIterator"]
             if not page["Records"]:
                 return self._records
 

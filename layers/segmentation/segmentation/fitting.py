@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from segmentation import fit_parameters, modelling, pooling, populations, recipes, scoring
+from segmentation import drift, fit_parameters, guard, modelling, pooling, populations, recipes, scoring
 from segmentation.engine.document import presented, to_document
 from segmentation.engine.lifetime.purchases import taken
 from segmentation.engine.modelling.cluster import ClusterModel
@@ -184,11 +184,11 @@ def _fitted(
         return models.end_version(store.table, model.modelId, version, "failed", failure, at)
     try:
         found = _result(store, job, model, versions)
+        return _kept(store, job, model, version, found, at) if found else version
     except Unfit as error:
         return models.end_version(store.table, model.modelId, version, error.status, error.message, at)
     except (InvalidInput, NotFound) as error:
         return models.end_version(store.table, model.modelId, version, "failed", error.message, at)
-    return _kept(store, model, version, found, at) if found else version
 
 
 def _result(
@@ -250,17 +250,33 @@ def _completed(
     return pooling.complete(model, fitted, report, whole)
 
 
-def _kept(store: Store, model: ModelSummary, version: Version, found: fit_parameters.Result, at: datetime) -> Version:
-    """The fitted version, in the bucket and in the table."""
+def _kept(
+    store: Store,
+    job: Mapping[str, Any],
+    model: ModelSummary,
+    version: Version,
+    found: fit_parameters.Result,
+    at: datetime,
+) -> Version:
+    """The fitted version, in the bucket and in the table: with what later customers are compared with, and how it does
+    beside the published one.
+    """
     value, report, groups = found
-    document = {"model": to_document(value), "report": {**presented(report), "fitted": presented(value)}}
+    now, brought = _now(model, job), _brought(store, job["jobId"], model)
+    compared = guard.compared(store, model, value, brought.frame, brought.purchases, now)
+    document = {
+        "model": to_document(value),
+        "report": {**presented(report), "fitted": presented(value)},
+        "baseline": drift.baseline(model, value, brought.frame, now, brought.purchases),
+    }
     models.put_file(store.files, model.modelId, version.version, document)
     done = version.model_copy(
         update={
             "status": "fitted",
-            "statusReason": None,
+            "statusReason": guard.reason_against(model, compared),
             "fittedAt": at,
             "customers": report.customers,
+            "comparison": compared,
             "groups": [_group(model, group, sum(other.size for other in groups)) for group in groups],
         }
     )
@@ -272,8 +288,12 @@ def _kept(store: Store, model: ModelSummary, version: Version, found: fit_parame
 def _publish_again(
     store: Store, model: ModelSummary, versions: list[Version], version: Version, at: datetime, job_id: str
 ) -> None:
-    """A refit of a published model takes over; the run that fitted it evaluates its segments."""
-    if version.status == "fitted" and model.publishedVersion is not None and model.publishedVersion < version.version:
+    """A refit of a published model takes over, unless the guard is against it; the run that fitted it evaluates its
+    segments.
+    """
+    if version.status != "fitted" or model.publishedVersion is None or model.publishedVersion >= version.version:
+        return
+    if guard.reason_against(model, version.comparison) is None:
         modelling.take_over(store, model, versions, version, at, job_id, {})
 
 

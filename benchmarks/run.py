@@ -79,27 +79,15 @@ def shown(columns: Mapping[str, Steps]) -> str:
     return "\n".join([*lines, f"| **core seconds** | | {totals} | | |"])
 
 
-def asked(columns: Mapping[str, Steps]) -> str:
-    """A table of what each run asked of table and bucket."""
-    kinds = {
-        "memberships written": ("memberships written",),
-        "write units": ("write units",),
-        "membership items read": ("items read",),
-        "batches of writes": ("requests batch_write_item",),
-        "other requests to the table": (
-            *("requests query", "requests get_item", "requests batch_get_item", "requests put_item"),
-            *("requests update_item", "requests delete_item", "requests transact_write_items"),
-        ),
-        "files read (GET, HEAD)": ("file get_object", "file head_object"),
-        "files written, listed (PUT, LIST)": (
-            *("file put_object", "file upload_part", "file create_multipart_upload"),
-            *("file complete_multipart_upload", "file list_objects_v2"),
-        ),
-    }
-    lines = [f"| asked | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for name, counted in kinds.items():
-        cells = [f"{sum(requests(steps)[key] for key in counted):,}" for steps in columns.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+def used(columns: Mapping[str, Steps]) -> str:
+    """A table of what each step of each run used, as the service notes it with the job: what a run is billed by."""
+    names = ("tableReads", "tableWrites", "fileReads", "fileWrites")
+    lines = ["| run | step | workers | core seconds | table reads | table writes | file reads | file writes |"]
+    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
+    for title, steps in columns.items():
+        for name, step in steps.items():
+            cells = " | ".join(f"{step.usage.get(asked, 0):,}" for asked in names)
+            lines.append(f"| {title} | {name} | {step.workers} | {step.seconds:.2f} | {cells} |")
     return "\n".join(lines)
 
 
@@ -142,12 +130,13 @@ def growth(sizes: list[int], known: Mapping[int, Steps]) -> tuple[str, float]:
         with cloud_of(size) as cloud:
             columns[size] = full_run(cloud, NOW, refits=True)
     columns = dict(sorted(columns.items()))
-    lines = ["| customers | partitions | core seconds | per million customers | of it fits | peak MiB |"]
-    lines.append("|---:|---:|---:|---:|---:|---:|")
+    lines = ["| customers | partitions | core seconds | per million customers | fit | finish | peak MiB |"]
+    lines.append("|---:|---:|---:|---:|---:|---:|---:|")
     for size, steps in columns.items():
-        peak, fits = max(step.peak_mib for step in steps.values()), steps["fit"].seconds
-        partitions, total = math.ceil(size / PARTITION_CUSTOMERS), seconds(steps)
-        lines.append(f"| {size:,} | {partitions} | {total:.1f} | {total / size * 1e6:.1f} | {fits:.1f} | {peak:.0f} |")
+        peak, partitions = max(step.peak_mib for step in steps.values()), math.ceil(size / PARTITION_CUSTOMERS)
+        cells = f"{steps['fit'].seconds:.2f} | {steps['finish'].seconds:.2f} | {peak:.0f}"
+        total = seconds(steps)
+        lines.append(f"| {size:,} | {partitions} | {total:.1f} | {total / size * 1e6:.1f} | {cells} |")
     exponent = np.polyfit(np.log(list(columns)), np.log([seconds(steps) for steps in columns.values()]), 1)[0]
     return "\n".join(lines), float(exponent)
 
@@ -189,6 +178,7 @@ def main() -> None:
         written_only(second, moved(before, after), "the second run")
         third = full_run(cloud, NOW + timedelta(hours=40), refits=True)
         again = verified(cloud)
+        stored = sum(path.stat().st_size for path in cloud.place.folder.glob("snapshot/*/*/*"))
         written_only(third, moved(after, again), "the run that fits again")
     members = sum(int(mask.sum()) for masks in before for mask in masks.values())
     columns = {"full run": first, "1% changed": second, "1% changed, fitted again": third}
@@ -200,12 +190,16 @@ def main() -> None:
         "seconds are the processor's, without the start of the process.\n"
     )
     print(shown(columns), end="\n\n")
-    print(asked(columns), end="\n\n")
+    print("Capacity units of the table and requests to the bucket, as the service notes them with the job:\n")
+    print(used(columns), end="\n\n")
+    rows = [f"{requests(steps)['memberships written']:,} in the {title}" for title, steps in columns.items()]
+    print(f"Memberships written: {', '.join(rows)}.")
     writes = requests(first)["requests batch_write_item"]
     print(
         "Every run left exactly the memberships that rules and models say, and wrote those alone that differ.\n"
         f"Taking in the changed customers and their orders beforehand: {import_step.seconds:.1f} s, "
         f"{import_step.peak_mib:.0f} MiB at the most.\n"
+        f"The files of the customers and their orders: {stored / 2**20:.0f} MiB.\n"
         f"The AWS client's own work is not in it: {seconds_of_a_write() * 1e3:.1f} ms for each batch of 25 writes, "
         f"{seconds_of_a_write() * writes:.0f} s more for the {writes:,} of the full run.\n{stream}\n"
     )

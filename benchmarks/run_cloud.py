@@ -16,7 +16,7 @@ from segmentation import finishing, fitting, modelling, partition_runs, runs
 from segmentation.models.jobs import StartRun
 from segmentation.models.models import CreateModel, PublishModel
 from segmentation.models.segments import Segment
-from segmentation.store import catalogue, segments
+from segmentation.store import catalogue, jobs, segments
 
 NOW = shop.NOW
 FEATURES = ("recencyDays", "orderCount", "totalSpent", "averageOrderValue", "tenureDays")
@@ -93,6 +93,8 @@ class Cloud:
         result = self.worker(steps["finish"], finishing.finish_run, state, at)
         if result["status"] != "succeeded":
             raise SystemExit(f"the run failed: {self.table.get_item(**self._job(plan['jobId']))}")
+        for name, usage in jobs.item(self.store.table, plan["jobId"])["usage"].items():
+            steps[name].usage = usage
         return steps
 
     def _map(self, step: Step, work: Callable[..., Any], plan: Mapping[str, Any], of: str, at: datetime) -> None:

@@ -39,6 +39,8 @@ class Step:
     longest: float = 0.0
     peak_mib: float = 0.0
     requests: Counter[str] = field(default_factory=Counter)
+    usage: dict[str, int] = field(default_factory=dict)
+    """What the workers noted with the job: capacity units of the table, requests to the bucket."""
 
     def add(self, taken: "Taken") -> None:
         self.workers += 1

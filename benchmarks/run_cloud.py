@@ -40,8 +40,7 @@ class Cloud:
         self.customers = customers
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(
-            # Arrow loads pandas, where there is one, when a process first makes an array: a part of its start.
-            ["benchmarks.run_workers", "segmentation.fitting", "segmentation.finishing", "pandas", "pyarrow.dataset"]
+            ["benchmarks.run_workers", "segmentation.fitting", "segmentation.finishing", "pyarrow.dataset"]
         )
         from support.service import template
 

@@ -1,10 +1,12 @@
 """What the processes of the benchmark of runs do: one step of a run each, or preparing and checking the work."""
 
 import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from segmentation.engine.frame import Bools
 from segmentation.evaluation import instant
 from segmentation.store import catalogue, keys, merge, pointers, segments, snapshot
 from segmentation.store.memberships import State
+
+
+class _WithoutPandas(MetaPathFinder):
+    """As in the functions' layers: where pandas is installed, Arrow loads it with the first array that it makes."""
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+sys.meta_path.insert(0, _WithoutPandas())
 
 STREAM_BATCH = 500
 """Records that the table's stream hands to its function at once, as the template says."""

@@ -12,6 +12,8 @@ from segmentation import evaluation, fitting, job_reads, modelling, partitions, 
 from segmentation.engine.frame import NumberColumn, StringColumn
 from segmentation.engine.modelling.kinds import score
 from segmentation.engine.sketches import sample
+from segmentation.errors import TooBusy
+from segmentation.models.jobs import StartRun
 from segmentation.models.models import Model
 from segmentation.store import jobs, keys, models
 from support import shoppers
@@ -261,6 +263,34 @@ def test_a_refit_of_a_large_population_takes_over_once_it_is_complete(shop: Serv
     shoppers.refit(shop, "cluster")
     model = shoppers.get(shop, "cluster")
     assert (model.publishedVersion, model.status) == (2, "fitted")
+
+
+def test_a_run_that_failed_in_the_second_round_is_resumed_with_what_is_missing(
+    shop: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shoppers.create(shop, "cluster", shoppers.CLUSTER)
+    describe_one, described = fitting._describe, list[int]()
+
+    def failing(*arguments: Any) -> None:
+        if arguments[-1] == 1:
+            raise TooBusy("the table is throttled")
+        describe_one(*arguments)
+
+    def noting(*arguments: Any) -> None:
+        described.append(arguments[-1])
+        describe_one(*arguments)
+
+    monkeypatch.setattr(fitting, "_describe", failing)
+    job = shoppers.refit(shop, "cluster")
+    assert job_reads.get(shop.store, job.jobId).status == "failed"
+    assert shoppers.get(shop, "cluster", 2).statusReason == "partition 1 failed: the table is throttled"
+    monkeypatch.setattr(fitting, "_describe", noting)
+    monkeypatch.setattr(fitting, "_measure", lambda *_: pytest.fail("it was measured again"))
+    runs.start(shop.store, StartRun(resumeRunId=job.jobId), shop.now)
+    shop.settle()
+    assert described == [1]
+    assert shoppers.get(shop, "cluster", 2).status == "fitted"
+    assert job_reads.get(shop.store, job.jobId).status == "succeeded"
 
 
 def test_a_feature_that_only_one_partition_knows_is_missing_in_the_others(

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import batched, islice
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,11 @@ class Faults:
         """Partitions whose worker has recorded what it did in a step of a job."""
         return {int(item["SK"]["S"].split("#")[1]) for item in self.items(f"JOB#{job_id}", f"{step}#")}
 
-    def has_written(self, job_id: str, segment_id: str, partition: int) -> bool:
-        """Whether a worker of this job wrote memberships, to judge by the first of them."""
-        members = self.items(f"SEGMENT#{segment_id}#{partition:04d}", "CUSTOMER#")
-        return any(item.get("jobId", {}).get("S") == job_id for item in islice(members, 50))
+    def has_written(self, job_id: str, segment_id: str, partition: int, customer_id: str) -> bool:
+        """Whether a worker of this job wrote the membership of a customer, whose id has no signs."""
+        key = {"PK": {"S": f"SEGMENT#{segment_id}#{partition:04d}"}, "SK": {"S": f"CUSTOMER#{customer_id}#"}}
+        item = self._stack.client("dynamodb").get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return bool(item) and item["jobId"]["S"] == job_id
 
 
 def _is_function(process: Path, name: str) -> bool:

@@ -14,24 +14,24 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTES = 366 * 24 * 60
 FIRST, SECOND = datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 11, 1, tzinfo=UTC)
 COUNTRIES = ("DE", "FR", "US")
-FREQUENT, SPENT = 4, 400.005
+FREQUENT, SPENT = 3, 500.005
 
 SEGMENTS = [
     {
         "segmentId": "scale-recent",
         "segmentName": "Scale: ordered of late",
-        "criteria": [{"attribute": "lastOrderAt", "operator": "in_last", "value": "60d"}],
+        "criteria": [{"attribute": "lastOrderAt", "operator": "in_last", "value": "10d"}],
     },
     {
         "segmentId": "scale-frequent",
         "segmentName": "Scale: orders often",
-        "criteria": [{"event": "order", "within": "120d", "operator": "gte", "value": FREQUENT}],
+        "criteria": [{"event": "order", "within": "30d", "operator": "gte", "value": FREQUENT}],
     },
     {
         "segmentId": "scale-spending",
         "segmentName": "Scale: spends much",
         "criteria": [
-            {"event": "order", "measure": {"sum": "amount"}, "within": "180d", "operator": "gte", "value": SPENT}
+            {"event": "order", "measure": {"sum": "amount"}, "within": "60d", "operator": "gte", "value": SPENT}
         ],
     },
     {
@@ -39,7 +39,7 @@ SEGMENTS = [
         "segmentName": "Scale: not seen of late",
         "criteria": [
             {"segment": "scale-recent", "operator": "not_member"},
-            {"attribute": "lastOrderAt", "operator": "in_last", "value": "180d"},
+            {"attribute": "lastOrderAt", "operator": "in_last", "value": "40d"},
             {"attribute": "country", "operator": "neq", "value": "US"},
         ],
     },
@@ -75,14 +75,14 @@ class Shop:
         end = _minute(at)
         for who, minutes in self.minutes.items():
             upto = bisect_left(minutes, end)
-            of_days = {days: bisect_left(minutes, end - days * 24 * 60) for days in (60, 120, 180)}
-            if upto > of_days[60]:
+            of_days = {days: bisect_left(minutes, end - days * 24 * 60) for days in (10, 30, 40, 60)}
+            if upto > of_days[10]:
                 found["scale-recent"].add(who)
-            elif upto > of_days[180] and self.countries[who] != "US":
+            elif upto > of_days[40] and self.countries[who] != "US":
                 found["scale-lapsing"].add(who)
-            if upto - of_days[120] >= FREQUENT:
+            if upto - of_days[30] >= FREQUENT:
                 found["scale-frequent"].add(who)
-            if sum(self.cents[who][of_days[180] : upto]) >= SPENT * 100:
+            if sum(self.cents[who][of_days[60] : upto]) >= SPENT * 100:
                 found["scale-spending"].add(who)
         return found
 

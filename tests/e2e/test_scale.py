@@ -80,11 +80,11 @@ def added(shop: Shop) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def first(imported: Deployed, faults: Faults) -> State:
+def first(imported: Deployed, faults: Faults, shop: Shop) -> State:
     """After a run whose workers were killed, with every worker and every change delivered once more."""
     job = _start(imported, FIRST)
     for _ in range(KILLS):
-        _kill_in_the_middle(imported, faults, job)
+        _kill_in_the_middle(imported, faults, job, shop.members(FIRST)[IDS[0]])
     faults.kill("RecordChanges")
     imported.succeeded(job)
     for partition in range(PARTITIONS):
@@ -101,14 +101,15 @@ def dry(imported: Deployed, first: State) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def second(imported: Deployed, faults: Faults, first: State, dry: dict[str, Any], added: set[str]) -> State:
+def second(imported: Deployed, faults: Faults, shop: Shop, dry: dict[str, Any], added: set[str]) -> State:
     """After another run: two workers on every partition at a time, some of them killed; a person adds customers."""
+    joining = shop.members(SECOND)[IDS[0]] - shop.members(FIRST)[IDS[0]]
     job = _start(imported, SECOND)
     twice = [
         threading.Thread(target=_try, args=(faults, {"jobId": job, "kind": "run", "partition": partition}))
         for partition in range(PARTITIONS)
     ]
-    _kill_in_the_middle(imported, faults, job)
+    _kill_in_the_middle(imported, faults, job, joining)
     for thread in twice:
         thread.start()
     answer = imported.call("POST", "/segments/scale-recent/members", {"customerIds": sorted(added), "override": True})
@@ -208,12 +209,16 @@ def _start(stack: Deployed, at: datetime) -> str:
     return str(answer["jobId"])
 
 
-def _kill_in_the_middle(stack: Deployed, faults: Faults, job: str) -> None:
-    """End the workers of a run while one of them is writing memberships: it has begun, and it has not ended."""
+def _kill_in_the_middle(stack: Deployed, faults: Faults, job: str, joining: set[str]) -> None:
+    """End the workers of a run while one of them is writing memberships: it has begun, and it has not ended.
+
+    It has begun once the first of the customers who are `joining` is in.
+    """
+    first = {_partition(who): who for who in sorted(joining, reverse=True)}
     deadline = time.monotonic() + stack.patience
     while time.monotonic() < deadline:
         undone = _undone(faults, job, "EVALUATE")
-        writing = {number for number in undone if faults.has_written(job, IDS[0], number)}
+        writing = {number for number in undone if faults.has_written(job, IDS[0], number, first[number])}
         if writing and faults.kill("EvaluatePartition") and writing & _undone(faults, job, "EVALUATE"):
             return
         assert stack.get(f"/jobs/{job}")["status"] not in ENDED, "the run ended before a worker could be killed"
@@ -282,8 +287,12 @@ def _changes(faults: Faults) -> dict[str, dict[str, list[str]]]:
 def _counted(state: State, wanted: dict[str, set[str]]) -> None:
     assert state.counts == {segment_id: len(members) for segment_id, members in wanted.items()}
     for segment_id, members in wanted.items():
-        sizes = Counter(zlib.crc32(who.encode()) % PARTITIONS for who in members)
+        sizes = Counter(map(_partition, members))
         assert {number: size for number, size in state.partitions[segment_id].items() if size} == sizes, segment_id
+
+
+def _partition(who: str) -> int:
+    return zlib.crc32(who.encode()) % PARTITIONS
 
 
 def _with(members: dict[str, set[str]], added: set[str]) -> dict[str, set[str]]:

@@ -182,6 +182,8 @@ def _with_staged(start: Snapshot, staged: Staged, now: np.datetime64) -> Merged:
 
 def _with_profiles(start: Snapshot, pending: Iterable[PendingProfile], now: np.datetime64) -> Merged:
     latest = {profile.customer_id: profile.attributes for profile in pending}
+    if not latest:
+        return Merged(start, False, Counts())
     erased = [customer_id for customer_id, attributes in latest.items() if attributes is None]
     profiles = {customer_id: attributes for customer_id, attributes in latest.items() if attributes is not None}
     left = without_customers(start, positions(start, pa.array(erased, pa.string())))

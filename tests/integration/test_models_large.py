@@ -12,7 +12,7 @@ from segmentation import evaluation, fitting, job_reads, modelling, partitions, 
 from segmentation.engine.frame import NumberColumn, StringColumn
 from segmentation.engine.modelling.kinds import score
 from segmentation.engine.sketches import sample
-from segmentation.errors import TooBusy
+from segmentation.errors import NotFound, TooBusy
 from segmentation.models.jobs import StartRun
 from segmentation.models.models import Model
 from segmentation.store import jobs, keys, models
@@ -291,6 +291,15 @@ def test_a_run_that_failed_in_the_second_round_is_resumed_with_what_is_missing(
     assert described == [1]
     assert shoppers.get(shop, "cluster", 2).status == "fitted"
     assert job_reads.get(shop.store, job.jobId).status == "succeeded"
+
+
+def test_a_partition_whose_snapshot_is_missing_says_so_and_brings_nothing(shop: Service) -> None:
+    planned = begin(shop, "cluster")
+    item = worker_items(planned, "measures")[0]
+    shop.store.files.delete(shop.store.files.list(f"snapshot/part={item['partition']:04d}/"))
+    with pytest.raises(NotFound, match=r"snapshot/part=0000/.*does not exist"):
+        shop.measure_partition(item)
+    assert not list(shop.store.files.list(keys.measures(planned["jobId"], "cluster")))
 
 
 def test_a_feature_that_only_one_partition_knows_is_missing_in_the_others(

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from segmentation import drift, fit_parameters, guard, modelling, pooling, populations, recipes, scoring
+from segmentation.engine.catalogue import Kind
 from segmentation.engine.document import presented, to_document
 from segmentation.engine.lifetime.purchases import taken
 from segmentation.engine.modelling.cluster import ClusterModel
@@ -20,6 +21,7 @@ from segmentation.engine.modelling.kinds import Fitted, Report
 from segmentation.engine.modelling.pooled import described, pooled
 from segmentation.engine.sketches import hashing, sample
 from segmentation.errors import Conflict, InsufficientData, InvalidInput, NotFound, Unfit
+from segmentation.evaluation import Definitions
 from segmentation.finishing import failed_parts
 from segmentation.models.models import (
     Group,
@@ -49,16 +51,20 @@ def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, i
         found = _of_job(store, job, model_id, number)
         if found is None or found[2].status != "fitting":
             continue
-        fitted = measures.get_fitted(store.files, keys.fitted(job_id, model_id), found[0].kind)
+        model, known = found[0], catalogue.load(store.table).attributes
+        fitted = measures.get_fitted(store.files, keys.fitted(job_id, model_id), model.kind)
+        step = DESCRIBE if fitted else step
         try:
-            if fitted is None:
-                customers += _measure(store, job, found[0], partition)
-            else:
-                step = DESCRIBE
-                _describe(store, job, found[0], fitted[0], partition)
+            recipes.check(model, known)
+            population = populations.define(store, model, _now(model, job))
         except (NotFound, InvalidInput):
             # It concerns this model alone: the step that fits it says so.
             continue
+        part = model, known, population, partition
+        if fitted is None:
+            customers += _measure(store, job, *part)
+        else:
+            _describe(store, job, fitted[0], *part)
     counts = {"customers": customers}
     # A run counts its customers when it evaluates them.
     recorded = counts if job["kind"] == "model" and step == MEASURE else {}
@@ -144,11 +150,16 @@ def _to_evaluate(store: Store, job: Mapping[str, Any], fits: Collection[str], at
     return list(dict.fromkeys([*named, *own]))
 
 
-def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partition: int) -> int:
+def _measure(
+    store: Store,
+    job: Mapping[str, Any],
+    model: ModelSummary,
+    known: Mapping[str, Kind],
+    population: Definitions,
+    partition: int,
+) -> int:
     """Write a sample of the partition's part of the population, and statistics of all of it; returns its size."""
-    now, known = _now(model, job), catalogue.load(store.table).attributes
-    recipes.check(model, known)
-    population = populations.define(store, model, now)
+    now = _now(model, job)
     frame, purchases = populations.load(store, model, known, population, partition, now, profiled=True)
     place = job["jobId"], model.modelId, partition
     statistics = pooling.pool(model, known, frame, purchases, now)
@@ -160,11 +171,17 @@ def _measure(store: Store, job: Mapping[str, Any], model: ModelSummary, partitio
     return frame.size
 
 
-def _describe(store: Store, job: Mapping[str, Any], model: ModelSummary, fitted: Fitted, partition: int) -> None:
+def _describe(
+    store: Store,
+    job: Mapping[str, Any],
+    fitted: Fitted,
+    model: ModelSummary,
+    known: Mapping[str, Kind],
+    population: Definitions,
+    partition: int,
+) -> None:
     """Write what the partition's part of the population is under the fitted model."""
     now = _now(model, job)
-    population = populations.define(store, model, now)
-    known = catalogue.load(store.table).attributes
     frame, purchases = populations.load(store, model, known, population, partition, now, profiled=False)
     found = pooling.describe(model, fitted, frame, purchases, now)
     measures.put_described(store.files, keys.description(job["jobId"], model.modelId, partition), found)

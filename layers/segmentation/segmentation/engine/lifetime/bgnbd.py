@@ -6,6 +6,7 @@ from the first to the last order (0 where x = 0); `age` T, the time from the fir
 Any one unit of time will do, and the model then speaks in it. It must not know of dates, money or the other models.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from segmentation.engine.frame import Bools, Floats
 from segmentation.engine.lifetime.coding import begin_of_runs, coded, counted, distinct
 from segmentation.engine.lifetime.likelihood import Histories, Top, climb, counts_of
-from segmentation.engine.lifetime.living import expected, kinds_of
+from segmentation.engine.lifetime.living import Kinds, expected, interpolated, kinds_of
 from segmentation.errors import FieldError, InsufficientData, InvalidInput, UnreliableFit
 
 NAMES = ("r", "alpha", "a", "b")
@@ -118,12 +119,28 @@ def expected_orders(model: BgNbd, horizon: float, frequency: ArrayLike, recency:
     _check_horizon(horizon)
     columns = coded(x), coded(ages)
     pairs = distinct(*columns)
-    begins = begin_of_runs(x[pairs.one])
-    frequencies = x[pairs.one[begins]]
-    kinds = kinds_of(model.a, model.b + frequencies, model.r + frequencies, horizon / model.alpha)
-    living = expected(kinds, np.cumsum(begins) - 1, horizon / (model.alpha + ages[pairs.one]))
+    kinds, code = _kinds(model, x[pairs.one], horizon)
+    living = expected(kinds, code, horizon / (model.alpha + ages[pairs.one]))
     result: Floats = _alive(model, x, recencies, ages) * living[pairs.inverse]
     return result
+
+
+def expected_of_living(model: BgNbd, horizons: Sequence[float], frequency: Floats, age: Floats) -> Floats:
+    """Orders (horizons, n) to expect of customers who are still alive within each of several positive horizons.
+
+    `frequency` (n,) ascends. Faster than one horizon after the other, to the same accuracy.
+    """
+    kinds, code = _kinds(model, frequency, max(horizons))
+    times = np.array(horizons)[:, np.newaxis] / (model.alpha + age)
+    return interpolated(kinds, np.tile(code, len(horizons)), times.ravel()).reshape(times.shape)
+
+
+def _kinds(model: BgNbd, frequency: Floats, horizon: float) -> tuple[Kinds, NDArray[np.int64]]:
+    """The sorts of customers by `frequency` (n,), which ascends, and the sort of each."""
+    begins = begin_of_runs(frequency)
+    frequencies = frequency[begins]
+    kinds = kinds_of(model.a, model.b + frequencies, model.r + frequencies, horizon / model.alpha)
+    return kinds, np.cumsum(begins) - 1
 
 
 def expected_new(model: BgNbd, horizon: float) -> float:

@@ -26,6 +26,10 @@ DEPTH = 27.0
 CELLS = 1 << 14
 """Numbers computed on at a time: their arrays stay in cache."""
 _NEWTON_STEPS = 10
+_ANGLES = (2 * np.arange(16) + 1) * np.pi / 32
+_NODES = (1 - np.cos(_ANGLES)) / 2
+"""Sixteen Chebyshev nodes of an octave, as its fraction on the scale of logarithms."""
+_WEIGHTS = np.sin(_ANGLES) * (-1.0) ** np.arange(16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,36 @@ def expected(kinds: Kinds, code: Integers, time: Floats) -> Floats:
             chosen = alike[begin : begin + rows]
             result[chosen] = _integral(kinds, code[chosen], time[chosen], number)
     return result
+
+
+def interpolated(kinds: Kinds, code: Integers, time: Floats) -> Floats:
+    """As `expected` for many positive times of few kinds: computed at the nodes of octaves of time, and between them by
+    their polynomial, which is off by less than the integral itself. A result does not depend on the other customers.
+    """
+    octave = np.floor(np.log2(time)).astype(np.int64)
+    lowest = int(octave.min(initial=0))
+    spans, inside = np.unique(code * (int(octave.max(initial=0)) - lowest + 1) + octave - lowest, return_inverse=True)
+    one = np.empty(len(spans), dtype=np.int64)
+    one[inside] = np.arange(len(code))
+    times = np.exp2(octave[one][:, np.newaxis] + _NODES)
+    known = expected(kinds, np.repeat(code[one], len(_NODES)), times.ravel()).reshape(times.shape)
+    result, rows = np.empty(len(code)), CELLS // len(_NODES)
+    for begin in range(0, len(code), rows):
+        chosen = slice(begin, begin + rows)
+        result[chosen] = _between(known[inside[chosen]], np.log2(time[chosen]) - octave[chosen])
+    return result
+
+
+def _between(known: Floats, place: Floats) -> Floats:
+    """The polynomial through `known` (n, nodes) at `place` (n,), from 0 to 1: the barycentric formula."""
+    distance = place[:, np.newaxis] - _NODES
+    at_node = distance == 0
+    distance[at_node] = 1.0
+    weights = _WEIGHTS / distance
+    weights[at_node.any(axis=1)] = 0.0
+    weights[at_node] = 1.0
+    found: Floats = np.sum(weights * known, axis=1) / np.sum(weights, axis=1)
+    return found
 
 
 def _integral(kinds: Kinds, code: Integers, time: Floats, number: int) -> Floats:

@@ -7,7 +7,7 @@ the BG/NBD model's posterior of a living customer's rate. It fits nothing: model
 import numpy as np
 
 from segmentation.engine.frame import Floats
-from segmentation.engine.lifetime.bgnbd import BgNbd, expected_orders, grouped, probability_alive
+from segmentation.engine.lifetime.bgnbd import BgNbd, expected_of_living, grouped, probability_alive
 from segmentation.engine.lifetime.gamma_gamma import GammaGamma, mean_spend
 from segmentation.errors import FieldError, InvalidInput
 
@@ -38,13 +38,12 @@ def clv(
     alive = probability_alive(bgnbd, frequency, recency, age)
     # What a living customer orders hangs on frequency and age alone: there are far fewer such pairs than histories.
     pairs = grouped(frequency, np.where(frequency > 0, age, 0.0), age)
-    columns = pairs.frequency, pairs.recency, pairs.age
-    discounted, before = np.zeros(len(pairs.frequency)), np.zeros(len(pairs.frequency))
-    for month in range(1, months + 1):
-        orders = expected_orders(bgnbd, month * weeks_per_month, *columns)
-        discounted += (orders - before) / (1 + monthly_rate) ** month
-        before = orders
-    discounted /= probability_alive(bgnbd, *columns)
+    ends = [month * weeks_per_month for month in range(1, months + 1)]
+    orders = expected_of_living(bgnbd, ends, pairs.frequency, pairs.age)
+    discounted = np.zeros(len(pairs.frequency))
+    # Month by month: a sum over an axis rounds otherwise for one customer than for many.
+    for month, more in enumerate(np.diff(orders, axis=0, prepend=0.0), start=1):
+        discounted += more / (1 + monthly_rate) ** month
     value: Floats = alive * discounted[pairs.inverse] * mean_spend(gamma_gamma, frequency, mean_value)
     return value
 

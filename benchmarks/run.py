@@ -103,6 +103,14 @@ def verified(cloud: Cloud) -> list[dict[str, Any]]:
     return found
 
 
+def taken_in(cloud: Cloud, night: int) -> Step:
+    """What it takes to bring a hundredth of changed customers, with their orders, into the files."""
+    step = Step()
+    for partition in range(cloud.place.partitions):
+        step.add(cloud.elsewhere(brought, partition, night))
+    return step
+
+
 def moved(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> int:
     """Memberships that began or ended."""
     return sum(int((one[name] ^ other[name]).sum()) for one, other in zip(before, after, strict=True) for name in other)
@@ -170,12 +178,11 @@ def main() -> None:
         peer = analyst(cloud)
         comparison = compared(cloud.store, peer["found"], before)
         stream = told_of(cloud)
-        import_step = Step()
-        for partition in range(cloud.place.partitions):
-            import_step.add(cloud.elsewhere(brought, partition))
+        import_step = taken_in(cloud, 1)
         second = full_run(cloud, NOW + timedelta(hours=20), refits=False)
         after = verified(cloud)
         written_only(second, moved(before, after), "the second run")
+        taken_in(cloud, 2)
         third = full_run(cloud, NOW + timedelta(hours=40), refits=True)
         again = verified(cloud)
         stored = sum(path.stat().st_size for path in cloud.place.folder.glob("snapshot/*/*/*"))

@@ -93,14 +93,14 @@ def filled(place: Place, partition: int, ids: list[str]) -> None:
     pointers.move(store.table, pointer, None, place.partitions)
 
 
-def brought(place: Place, partition: int) -> Taken:
+def brought(place: Place, partition: int, night: int) -> Taken:
     """A hundredth of the customers changed: taken in as `evaluate_partition` takes in an import."""
     store, _, bucket, _ = fake_cloud.store(place.address, place.folder, place.partitions)
     previous = pointers.get(store.table, [partition], place.partitions)[partition]
-    staged = shop.fresh(snapshot.read(store.files, previous), partition)
+    staged = shop.fresh(snapshot.read(store.files, previous), partition, night)
     begin = time.process_time()
     merged = merge.merge(snapshot.read(store.files, previous), staged, [], instant(shop.NOW))
-    pointer = snapshot.write(store.files, partition, "00000002-second", merged.snapshot)
+    pointer = snapshot.write(store.files, partition, f"{night + 1:08d}-night", merged.snapshot)
     seconds = time.process_time() - begin
     pointers.move(store.table, pointer, previous, place.partitions)
     store.files.delete(list(store.files.list(f"snapshot/part={partition:04d}/{previous.version}/")))

@@ -55,9 +55,9 @@ def snapshot_of(ids: list[str], partition: int) -> Snapshot:
     return Snapshot(customers=_customers(ids, random), orders=_orders(owner, at, partition, random))
 
 
-def fresh(before: Snapshot, partition: int) -> Staged:
-    """What a file brings a day later: other attributes and one more order for a hundredth of the customers."""
-    random = np.random.default_rng([SEED, partition, 1])
+def fresh(before: Snapshot, partition: int, night: int) -> Staged:
+    """What a file brings before a night: other attributes and one more order for a hundredth of the customers."""
+    random = np.random.default_rng([SEED, partition, night])
     size = before.customers.num_rows
     rows = np.sort(random.choice(size, max(size // 100, 1), replace=False))
     ids = before.customers.column("customerId").take(pa.array(rows)).combine_chunks()
@@ -127,7 +127,7 @@ def _orders(owner: Numbers, at: Numbers, partition: int, random: np.random.Gener
     size = len(owner)
     quantity = random.integers(1, 4, size)
     # Every customer has a level of their own, which orders spread around.
-    level = np.random.default_rng([SEED, partition, 2]).gamma(4, 12, int(owner.max(initial=0)) + 1)
+    level = np.random.default_rng([SEED, partition, 0]).gamma(4, 12, int(owner.max(initial=0)) + 1)
     amount = np.round(level[owner] * random.gamma(5, 1 / 5, size) + 0.01, 2)
     amount = np.where(random.random(size) < RETURNED, -amount, amount)
 

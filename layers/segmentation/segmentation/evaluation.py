@@ -194,6 +194,8 @@ def with_moves(changes: Mapping[str, list[Change]]) -> dict[str, list[Change]]:
         for change in of_segment:
             if not change.who[1] and not change.stays:
                 (entered if change.entered else left)[change.who[0]] = segment_id
+    if not left or not entered:
+        return dict(changes)
 
     def moved(change: Change) -> Change:
         other = (left if change.entered else entered).get(change.who[0])

@@ -46,7 +46,7 @@ class Rules:
     @staticmethod
     def load(store: Store, at: datetime, now: datetime) -> "Rules":
         """The rules as they are; `now` is the instant that they look from. Raises TooBusy."""
-        ids = [segment.segmentId for segment in segments.all_segments(store.table, at)]
+        ids = segments.ids(store.table)
         items = catalogue.items(store.table)
         names = catalogue.from_items(items, ids)
         measured = drift.load(store.files, scorers.usable(items, names.attributes))
@@ -114,10 +114,11 @@ class Evaluation:
     def write(self, kind: str, job_id: str, wanted: Collection[str] | None, partitions: int) -> dict[str, int]:
         """Write what differs; returns how many memberships began and ended."""
         counts = {"entered": 0, "left": 0}
+        writer = memberships.Writer(self._store.table, self._at, partitions)
         for result in self.changes(kind, job_id, wanted):
             for segment_id, (changes, after) in result.items():
                 if changes:
-                    memberships.write(self._store.table, changes, self._at, partitions)
+                    writer.write(changes)
                     self._written.add(segment_id)
                 self._held[segment_id] = after
                 counts["entered"] += sum(change.entered and not change.stays for change in changes)
@@ -129,12 +130,11 @@ class Evaluation:
 
         Members that were written for a segment which was deleted meanwhile are removed.
         """
-        current = {s.segmentId: s for s in segments.as_they_are(self._store.table, self.definitions, self._at)}
+        current = segments.versions(self._store.table, self.definitions)
         for segment_id in self._written - current.keys():
             memberships.remove_partition(self._store.table, segment_id, self._partition, self._at, job_id, partitions)
-        for segment_id, segment in current.items():
-            if segment.version != self.definitions[segment_id].segment.version:
-                return False
+        if any(version != self.definitions[name].segment.version for name, version in current.items()):
+            return False
         now = self._read_decisions(self._written & current.keys())
         return all(state == self._decisions[segment_id] for segment_id, state in now.items())
 

@@ -11,7 +11,7 @@ every reader.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segmentation.models.common import iso
 from segmentation.store import cursor, keys
@@ -164,10 +164,66 @@ def page_of_customer(
     return items, cursor.encode(index, found.last_key)
 
 
+class Writer:
+    """Writes changes in bulk. One for all segments of an evaluation: what it makes of a customer's id is made once."""
+
+    def __init__(self, table: Table, at: datetime, partitions: int) -> None:
+        self._table, self._at, self._partitions = table, at, partitions
+        self._customers: dict[str, tuple[int, Item]] = {}
+
+    def write(self, changes: Sequence[Change]) -> int:
+        """Write the changes; returns how many. Each (segment, who) may occur once."""
+        since = _since(self._table, changes, self._partitions)
+        return self._table.batch_write_marshalled(self.items(changes, since))
+
+    def items(self, changes: Iterable[Change], since: Mapping[tuple[str, Who], str]) -> Iterator[Item]:
+        """Items as the table takes them; `since` is of members who stay.
+
+        Changes come by the million: what they share, and what a customer's items share, is made once.
+        """
+        shared: Item = {}
+        before: Change | None = None
+        place = -1
+        for change in changes:
+            segment_id, who, entered, source, why, until, stays, moved = change
+            partition, own = self._customers.get(who[0]) or self._of_customer(who[0])
+            if (
+                before is None
+                or why is not before.why
+                or segment_id != before.segment_id
+                or entered is not before.entered
+                or source != before.source
+                or until != before.until
+                or partition != place
+            ):
+                shared, place = _shared(change, partition, self._at), partition
+            before = change
+            item = {**shared, **own}
+            if not entered:
+                del item["GSI1PK"]
+            if who[1]:
+                item |= _of_entity(change)
+            if moved:
+                item["movedFrom" if entered else "movedTo"] = {"S": moved}
+            if stays and (segment_id, who) in since:
+                item["since"] = {"S": since[segment_id, who]}
+            yield item
+
+    def _of_customer(self, customer_id: str) -> tuple[int, Item]:
+        """The customer's partition, and the attributes of his memberships that hang on nothing else."""
+        escaped = keys.escape(customer_id)
+        own: Item = {
+            "SK": {"S": f"{keys.MEMBER_PREFIX}{escaped}#"},
+            "customerId": {"S": customer_id},
+            "GSI1PK": {"S": f"CUSTOMER#{escaped}"},
+        }
+        found = self._customers[customer_id] = keys.partition_of(customer_id, self._partitions), own
+        return found
+
+
 def write(table: Table, changes: Sequence[Change], at: datetime, partitions: int) -> int:
-    """Write changes of an evaluation in bulk; returns how many. Each (segment, who) may occur once."""
-    since = _since(table, changes, partitions)
-    return table.batch_write_marshalled(_change_items(changes, since, at, partitions))
+    """Write a few changes of an evaluation; returns how many. Each (segment, who) may occur once."""
+    return Writer(table, at, partitions).write(changes)
 
 
 def write_outside(table: Table, changes: Sequence[Change], at: datetime, partitions: int) -> None:
@@ -190,7 +246,7 @@ def decide(
         else table.delete_action(_decision_key(decision, partitions))
         for decision in decisions
     ]
-    actions += [table.put_marshalled(item) for item in _change_items(changes, since, at, partitions)]
+    actions += [table.put_marshalled(item) for item in Writer(table, at, partitions).items(changes, since)]
     for begin in range(0, len(actions), TRANSACTION):
         table.transact(actions[begin : begin + TRANSACTION])
 
@@ -206,7 +262,7 @@ def remove_partition(table: Table, segment_id: str, partition: int, at: datetime
     members = [_membership(i) for i in items if i["SK"].startswith(keys.MEMBER_PREFIX) and "leftAt" not in i]
     why = Why("segment_deleted", job_id)
     changes = [Change(segment_id, (m.customer_id, m.legal_entity_id), False, m.source, why) for m in members]
-    table.batch_write_marshalled(_change_items(changes, {}, at, partitions))
+    write(table, changes, at, partitions)
     table.batch_write(
         deletes=[{"PK": i["PK"], "SK": i["SK"]} for i in items if not i["SK"].startswith(keys.MEMBER_PREFIX)]
     )
@@ -274,44 +330,16 @@ def _since(table: Table, changes: Iterable[Change], partitions: int) -> dict[tup
     }
 
 
-def _change_items(
-    changes: Iterable[Change], since: Mapping[tuple[str, Who], str], at: datetime, partitions: int
-) -> Iterator[Item]:
-    """Items as the table takes them. Changes come by the million: what they share is made once."""
-    shared: Item = {}
-    template: tuple[Any, ...] = ()
-    for change in changes:
-        segment_id, (customer_id, legal_entity_id), entered, source, why, until, stays, moved = change
-        if template != (segment_id, entered, source, why, until):
-            template = (segment_id, entered, source, why, until)
-            shared = _shared(change, at)
-        escaped, entity = keys.escape(customer_id), keys.escape(legal_entity_id)
-        partition = keys.partition_of(customer_id, partitions)
-        item = {
-            **shared,
-            "PK": {"S": keys.members_of(segment_id, partition)},
-            "SK": {"S": f"{keys.MEMBER_PREFIX}{escaped}#{entity}"},
-            "customerId": {"S": customer_id},
-        }
-        if legal_entity_id:
-            item["legalEntityId"] = {"S": legal_entity_id}
-        if moved:
-            item["movedFrom" if entered else "movedTo"] = {"S": moved}
-        if entered:
-            item["GSI1PK"] = {"S": f"CUSTOMER#{escaped}"}
-            item["GSI1SK"] = {"S": f"SEGMENT#{segment_id}#{entity}"}
-            if stays and (segment_id, change.who) in since:
-                item["since"] = {"S": since[segment_id, change.who]}
-        yield item
-
-
-def _shared(change: Change, at: datetime) -> Item:
+def _shared(change: Change, partition: int, at: datetime) -> Item:
     """What all changes of a segment in one evaluation have in common."""
-    times: Item = {"since": iso(at), "until": change.until}
-    if not change.entered:
+    if change.entered:
+        index = keys.by_customer("", "SEGMENT#", change.segment_id)["GSI1SK"]
+        times: Item = {"since": iso(at), "until": change.until, "GSI1SK": index}
+    else:
         times = {"leftAt": iso(at), "expiresAt": int(at.timestamp()) + TOMBSTONE_SECONDS}
     return marshal_item(
         {
+            "PK": keys.members_of(change.segment_id, partition),
             "segmentId": change.segment_id,
             "source": change.source,
             "cause": change.why.cause,
@@ -321,6 +349,16 @@ def _shared(change: Change, at: datetime) -> Item:
             **times,
         }
     )
+
+
+def _of_entity(change: Change) -> Item:
+    """What differs where the membership is one of a legal entity."""
+    customer_id, legal_entity_id = change.who
+    sk = keys.membership(change.segment_id, 0, customer_id, legal_entity_id)["SK"]
+    item: Item = {"SK": {"S": sk}, "legalEntityId": {"S": legal_entity_id}}
+    if change.entered:
+        item["GSI1SK"] = {"S": keys.by_customer(customer_id, "SEGMENT#", change.segment_id, legal_entity_id)["GSI1SK"]}
+    return item
 
 
 def _mark(change: Change, at: datetime, partitions: int) -> Item:

@@ -66,6 +66,17 @@ def all_segments(table: Table, at: datetime) -> Iterator[Segment]:
             yield _segment(item, at)
 
 
+def ids(table: Table) -> list[str]:
+    """Ids of every segment that is not being deleted."""
+    return [i["segmentId"] for i in table.query(keys.SEGMENTS, index=keys.GSI1) if i["state"] != DELETING]
+
+
+def versions(table: Table, segment_ids: Iterable[str]) -> dict[str, int]:
+    """Versions of these segments with every write; those that are gone or being deleted are left out."""
+    items = table.batch_get([keys.segment(segment_id) for segment_id in segment_ids])
+    return {item["segmentId"]: item["version"] for item in items if item["state"] != DELETING}
+
+
 def as_they_are(table: Table, segment_ids: Iterable[str], at: datetime) -> list[Segment]:
     """These segments with every write, in order of their ids; those that are gone or being deleted are left out."""
     items = table.batch_get([keys.segment(segment_id) for segment_id in segment_ids])

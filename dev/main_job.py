@@ -12,6 +12,7 @@ from pathlib import Path
 from dev.client import Client, Json
 from dev.local import REPOSITORY, Local, LocalStackError
 from dev.main_job_models import print_models, publish_models, start_models
+from dev.main_job_run import print_run, run_once
 from dev.main_job_segments import SEGMENTS
 
 DATASETS = ("customers", "orders", "events")
@@ -22,7 +23,7 @@ ENDED = ("succeeded", "failed")
 
 
 def main_job(client: Client) -> None:
-    """Import the shop, create segments and models, print what came of them and what to try next.
+    """Import the shop, create segments and models, run everything once, print what came of it and what to try next.
 
     Raises LocalStackError.
     """
@@ -31,8 +32,10 @@ def main_job(client: Client) -> None:
     start_models(client)
     create_segments(client)
     publish_models(client)
+    run_once(client)
     print_table([describe(client, segment["segmentId"]) for segment in SEGMENTS])
     print_models(client)
+    print_run(client)
     print_next_steps(client)
 
 

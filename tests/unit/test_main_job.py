@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from dev import main_job, main_job_models
+from dev import main_job, main_job_models, main_job_run
 from dev.client import ApiError, Client
 from dev.local import Local, LocalStackError
 from dev.main_job_models import MODELS
@@ -47,6 +47,20 @@ REPORTS: dict[str, Json] = {
 """As much of each report as the main job reads."""
 
 
+RUN: Json = {
+    "status": "succeeded",
+    "durationSeconds": 12.4,
+    "requested": {"segmentIds": None, "refitModels": None, "now": None, "dryRun": False},
+    "counts": {"customers": 4000, "entered": 7, "left": 3},
+    "cost": {"currency": "USD", "total": 0.0123, "parts": {"table": 0.001, "stream": 0.0075, "functions": 0.0038}},
+}
+KPIS: Json = {
+    "coverage": {"customers": 4000, "covered": 3000, "share": 0.75},
+    "freshness": {"staleSegments": ["old"]},
+    "overlap": {"pairs": [{"segmentIds": ["a", "b"], "jaccard": 0.91, "verdict": "redundant"}]},
+}
+
+
 class Api(Client):
     """The service as the main job sees it: an import or a fit succeeds when it is asked for the second time."""
 
@@ -58,6 +72,7 @@ class Api(Client):
         self.models: dict[str, Json] = {}
         self.published: list[str] = []
         self.uploads: list[str] = []
+        self.runs: list[Json] = []
         self.fails: str | None = None
         self.unfit: str | None = None
 
@@ -81,6 +96,12 @@ class Api(Client):
                 job = next(job for job in self.jobs if job["jobId"] == job_id)
                 self._advance(job)
                 return job
+            case ["runs"]:
+                return {"items": self.runs, "nextToken": None}
+            case ["runs", job_id]:
+                return next(run for run in self.runs if run["jobId"] == job_id)
+            case ["kpis"]:
+                return KPIS
             case ["models", model_id] if model_id in self.models:
                 return self.models[model_id]
             case ["segments", _, "analysis"]:
@@ -93,6 +114,10 @@ class Api(Client):
 
     def post(self, path: str, body: Json) -> Json:
         match path.strip("/").split("/"):
+            case ["runs"]:
+                run = RUN | {"jobId": self._job("whole")}
+                self.runs.insert(0, run)
+                return run
             case ["models"]:
                 return self._fit(body)
             case ["models", model_id, "publish"]:
@@ -166,6 +191,29 @@ def test_one_model_of_each_kind_is_fitted_published_and_told(api: Api, capsys: p
         "Odds for one standard deviation more: recencyDays x 3.50",
     ):
         assert line in said, line
+
+
+def test_everything_is_run_once_and_told_with_its_cost_and_the_indicators(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main_job.main_job(api)
+    main_job.main_job(api)
+    assert len(api.runs) == 1
+    said = capsys.readouterr().out
+    for line in (
+        "Run over all segments: 4,000 customers in 12 s, 7 entered and 3 left",
+        "it would have cost 0.0123 dollars, most of it stream 0.0075 and functions 0.0038",
+        "75.0% of customers are in a segment; 1 segments are stale",
+        "a and b are nearly the same (Jaccard 0.91)",
+    ):
+        assert line in said, line
+
+
+def test_runs_of_some_segments_and_dry_runs_are_no_run_over_everything(api: Api) -> None:
+    for asked in ({"segmentIds": ["a"]}, {"dryRun": True}, {"now": "2026-01-01"}):
+        api.runs.append(RUN | {"jobId": "other", "requested": RUN["requested"] | asked})
+    api.runs.append(RUN | {"jobId": "failed", "status": "failed"})
+    assert main_job_run.latest(api) is None
 
 
 def test_a_model_that_the_data_do_not_suffice_for_says_so_and_stays_unpublished(

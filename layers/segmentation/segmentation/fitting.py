@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from segmentation import drift, fit_parameters, guard, modelling, pooling, populations, recipes, scoring
-from segmentation.engine.catalogue import Kind
 from segmentation.engine.document import presented, to_document
 from segmentation.engine.lifetime.purchases import taken
 from segmentation.engine.modelling.cluster import ClusterModel
@@ -21,7 +20,7 @@ from segmentation.engine.modelling.kinds import Fitted, Report
 from segmentation.engine.modelling.pooled import described, pooled
 from segmentation.engine.sketches import hashing, sample
 from segmentation.errors import Conflict, InsufficientData, InvalidInput, NotFound, Unfit
-from segmentation.evaluation import Definitions
+from segmentation.evaluation import FrameAt
 from segmentation.finishing import failed_parts
 from segmentation.models.models import (
     Group,
@@ -47,6 +46,7 @@ def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, i
     job_id, partition = event["jobId"], event["partition"]
     job = jobs.item(store.table, job_id)
     customers, step = 0, MEASURE
+    asked: list[tuple[populations.Asked, Fitted | None]] = []
     for model_id, number in job["details"].get("fits", {}).items():
         found = _of_job(store, job, model_id, number)
         if found is None or found[2].status != "fitting":
@@ -60,11 +60,14 @@ def measure(store: Store, event: Mapping[str, Any], at: datetime) -> dict[str, i
         except (NotFound, InvalidInput):
             # It concerns this model alone: the step that fits it says so.
             continue
-        part = model, known, population, partition
-        if fitted is None:
-            customers += _measure(store, job, *part)
+        wanted = populations.Asked(model, known, population, _now(model, job), profiled=fitted is None)
+        asked.append((wanted, fitted[0] if fitted else None))
+    frame_at = populations.read(store, partition, [wanted for wanted, _ in asked])
+    for wanted, value in asked:
+        if value is None:
+            customers += _measure(store, job, wanted, frame_at, partition)
         else:
-            _describe(store, job, fitted[0], *part)
+            _describe(store, job, value, wanted, frame_at, partition)
     counts = {"customers": customers}
     # A run counts its customers when it evaluates them.
     recorded = counts if job["kind"] == "model" and step == MEASURE else {}
@@ -150,22 +153,16 @@ def _to_evaluate(store: Store, job: Mapping[str, Any], fits: Collection[str], at
     return list(dict.fromkeys([*named, *own]))
 
 
-def _measure(
-    store: Store,
-    job: Mapping[str, Any],
-    model: ModelSummary,
-    known: Mapping[str, Kind],
-    population: Definitions,
-    partition: int,
-) -> int:
+def _measure(store: Store, job: Mapping[str, Any], asked: populations.Asked, frame_at: FrameAt, partition: int) -> int:
     """Write a sample of the partition's part of the population, and statistics of all of it; returns its size."""
-    now = _now(model, job)
-    frame, purchases = populations.load(store, model, known, population, partition, now, profiled=True)
+    model = asked.model
+    frame, purchases = populations.load(store, asked, frame_at, partition)
     place = job["jobId"], model.modelId, partition
-    statistics = pooling.pool(model, known, frame, purchases, now)
+    statistics = pooling.pool(model, asked.known, frame, purchases, asked.now)
     measures.put_pooled(store.files, keys.measured_statistics(*place), statistics)
     rows, drawn = sample.draw(hashing.hashes(frame.ids), sample.reserve(SAMPLE, store.partitions))
-    brought = populations.describing(model, frame.take(rows))
+    # A sample is known by its hashes: ids would be copied for nothing.
+    brought = populations.describing(model, replace(frame, ids=()).take(rows))
     bought = taken(purchases, rows) if purchases else None
     measures.put(store.files, keys.measure(*place), drawn, frame.size, brought.columns, bought)
     return frame.size
@@ -175,16 +172,14 @@ def _describe(
     store: Store,
     job: Mapping[str, Any],
     fitted: Fitted,
-    model: ModelSummary,
-    known: Mapping[str, Kind],
-    population: Definitions,
+    asked: populations.Asked,
+    frame_at: FrameAt,
     partition: int,
 ) -> None:
     """Write what the partition's part of the population is under the fitted model."""
-    now = _now(model, job)
-    frame, purchases = populations.load(store, model, known, population, partition, now, profiled=False)
-    found = pooling.describe(model, fitted, frame, purchases, now)
-    measures.put_described(store.files, keys.description(job["jobId"], model.modelId, partition), found)
+    frame, purchases = populations.load(store, asked, frame_at, partition)
+    found = pooling.describe(asked.model, fitted, frame, purchases, asked.now)
+    measures.put_described(store.files, keys.description(job["jobId"], asked.model.modelId, partition), found)
 
 
 def _fitted(

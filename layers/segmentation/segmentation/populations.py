@@ -1,6 +1,7 @@
 """The part of a model's population that is in one partition, with the columns that a fit reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -36,32 +37,56 @@ def define(store: Store, model: ModelSummary, now: datetime) -> evaluation.Defin
     return definitions
 
 
-def load(
-    store: Store,
-    model: ModelSummary,
-    known: Mapping[str, Kind],
-    population: evaluation.Definitions,
-    partition: int,
-    now: datetime,
-    *,
-    profiled: bool,
-) -> tuple[Frame, Purchases | None]:
-    """The customers of the partition who are of the population: what the model reads of them, and where they are to be
-    `profiled` what else may describe them; and their purchases, if the model is of these. `known` are all attributes.
+@dataclass(frozen=True)
+class Asked:
+    """A model that a partition is asked about, with all attributes that are `known`.
+
+    `profiled` asks for what else may describe its customers.
     """
-    read = [name for name in recipes.read_by(model) if name in known]
-    others = _profile_names(model, known, read) if profiled else []
-    wanted = partitions.columns_of(population)
-    behaviours = {event: set(fields) for event, fields in (wanted.events or {}).items()}
-    if model.kind == "lifetime":
-        behaviours.setdefault("order", set()).add("amount")
-    attributes = {*(wanted.attributes or ()), *read, *others}
-    frame_at = partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
-    frame = frame_at(evaluation.instant(now))
+
+    model: ModelSummary
+    known: Mapping[str, Kind]
+    population: evaluation.Definitions
+    now: datetime
+    profiled: bool
+
+    @property
+    def read(self) -> list[str]:
+        """Attributes that the model reads, and that are there."""
+        return [name for name in recipes.read_by(self.model) if name in self.known]
+
+    @property
+    def others(self) -> list[str]:
+        """Attributes beside them that may describe a cluster."""
+        return _profile_names(self.model, self.known, self.read) if self.profiled else []
+
+
+def read(store: Store, partition: int, asked: Sequence[Asked]) -> evaluation.FrameAt:
+    """All customers of the partition with what all of these models need of them: read once for all."""
+    attributes: set[str] = set()
+    behaviours: dict[str, set[str]] = {}
+    for one in asked:
+        wanted = partitions.columns_of(one.population)
+        attributes |= {*(wanted.attributes or ()), *one.read, *one.others}
+        for event, fields in (wanted.events or {}).items():
+            behaviours.setdefault(event, set()).update(fields)
+        if one.model.kind == "lifetime":
+            behaviours.setdefault("order", set()).add("amount")
+    return partitions.load_at(store, partition, partitions.Columns(attributes, behaviours))
+
+
+def load(store: Store, asked: Asked, frame_at: evaluation.FrameAt, partition: int) -> tuple[Frame, Purchases | None]:
+    """The customers of the partition who are of the population: what the model reads of them, and what else may
+    describe them where that is asked for; and their purchases, if the model is of these.
+    """
+    model, known, population = asked.model, asked.known, asked.population
+    frame = frame_at(evaluation.instant(asked.now))
     if model.population.segmentId:
         found = evaluation.members(population, frame_at, partitions.decisions(store, population, partition))
         frame = frame.take(np.flatnonzero(found[model.population.segmentId].mask))
-    columns = {name: frame.columns.get(name) or absent_column(known[name], frame.size) for name in [*read, *others]}
+    columns = {
+        name: frame.columns.get(name) or absent_column(known[name], frame.size) for name in [*asked.read, *asked.others]
+    }
     purchases = of_orders(frame.events["order"]) if model.kind == "lifetime" else None
     return Frame(frame.size, columns, {}, frame.ids), purchases
 

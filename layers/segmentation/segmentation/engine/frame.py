@@ -167,7 +167,7 @@ class Frame:
             size=len(rows),
             columns={name: column.take(rows) for name, column in self.columns.items()},
             events={name: table.take(rows) for name, table in self.events.items()},
-            ids=tuple(self.ids[row] for row in rows) if self.ids else (),
+            ids=tuple(map(self.ids.__getitem__, rows.tolist())) if self.ids else (),
         )
 
 

@@ -1,10 +1,14 @@
-"""All benchmarks one after the other: `python -m benchmarks` writes docs/benchmarks.md, with the machine."""
+"""All benchmarks one after the other: `python -m benchmarks` writes docs/benchmarks.md, with the machine.
+
+The tables of docs/scale.md follow from it and are written too.
+"""
 
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import scale
 from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +46,7 @@ def main() -> None:
     for name, title in BENCHMARKS.items():
         parts += [f"## {title}", f"`python -m benchmarks.{name}`", output_of(name)]
     PAGE.write_text("\n\n".join(parts) + "\n")
+    scale.main()
 
 
 if __name__ == "__main__":

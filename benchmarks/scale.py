@@ -29,8 +29,8 @@ LONGEST = 900
 TABLE_UNITS = 40_000
 """Write units a second of a table on demand: AWS's default quota."""
 
-WAIT = 0.005
-"""Seconds that a worker is assumed to wait for an answer of the table, one request after the other."""
+WAIT, FILE_WAIT = 0.005, 0.02
+"""Seconds that a function is assumed to wait for an answer of the table and of S3, one request after the other."""
 
 GROUPS = 69
 BATCH = 25
@@ -101,6 +101,8 @@ class Plan:
     changes: float
     parts: Mapping[str, float]
     cost: float
+    last_steps: Mapping[str, float]
+    """Seconds of the steps that one process does for all partitions."""
 
     @property
     def table_seconds(self) -> float:
@@ -153,14 +155,14 @@ def plan(measured: Rates, run: str, customers: int) -> Plan:
     changes = measured.written[run] / measured.customers * customers
     mapped = [step for step in ("measure", "describe", "evaluate") if step in used]
     usage: dict[str, dict[str, int]] = {}
+    last_steps: dict[str, float] = {}
     duration = longest = 0.0
     for step in mapped:
         found = used[step]
         batches = changes / BATCH / partitions if step == "evaluate" else 0.0
         requests = found.table_reads / found.workers + batches
-        worker = (
-            found.seconds / measured.customers * PARTITION + batches * measured.seconds_of_a_batch + requests * WAIT
-        )
+        worker = found.seconds / measured.customers * PARTITION + batches * measured.seconds_of_a_batch
+        worker += requests * WAIT + (found.file_reads + found.file_writes) / found.workers * FILE_WAIT
         longest = max(longest, worker)
         duration += math.ceil(partitions / CONCURRENCY) * worker
         usage[step] = {
@@ -172,12 +174,14 @@ def plan(measured: Rates, run: str, customers: int) -> Plan:
         }
     for step, line in (("fit", measured.fit), ("finish", measured.finish)):
         if step in used:
-            duration += line.of(partitions)
+            read = used[step].file_reads / used[mapped[0]].workers * partitions
+            last_steps[step] = line.of(partitions) + read * FILE_WAIT
+            duration += last_steps[step]
             usage[step] = {
-                "milliseconds": round(line.of(partitions) * 1000),
+                "milliseconds": round(last_steps[step] * 1000),
                 "tableReads": used[step].table_reads,
                 "tableWrites": used[step].table_writes,
-                "fileReads": round(used[step].file_reads / used[mapped[0]].workers * partitions),
+                "fileReads": round(read),
                 "fileWrites": used[step].file_writes,
             }
     done = dict.fromkeys(mapped, partitions) | ({"fit": 1} if "fit" in used else {})
@@ -197,6 +201,7 @@ def plan(measured: Rates, run: str, customers: int) -> Plan:
         changes=changes,
         parts=cost.parts,
         cost=cost.total,
+        last_steps=last_steps,
     )
 
 
@@ -209,7 +214,7 @@ def tables(measured: Rates) -> dict[str, str]:
         "a night with fits": _run(found[AGAIN]),
         "the first run": _run(found[FULL]),
         "a month": _month(measured, found),
-        "limits": _limits(measured, found),
+        "limits": _limits(found),
     }
 
 
@@ -281,7 +286,7 @@ def _month(measured: Rates, found: Mapping[str, list[Plan]]) -> str:
     )
 
 
-def _limits(measured: Rates, found: Mapping[str, list[Plan]]) -> str:
+def _limits(found: Mapping[str, list[Plan]]) -> str:
     rows: dict[str, list[str]] = {}
     for run, plans in found.items():
         rows[f"{run}: {CONCURRENCY} workers at a time"] = [_time(p.duration) for p in plans]
@@ -289,9 +294,8 @@ def _limits(measured: Rates, found: Mapping[str, list[Plan]]) -> str:
         rows[f"{run}: what binds first"] = [
             "the table" if p.table_seconds > p.duration else "the workers" for p in plans
         ]
-    many = [math.ceil(size / PARTITION) for size in SIZES]
-    rows[f"fit_models, of {LONGEST} s"] = [_time(measured.fit.of(partitions)) for partitions in many]
-    rows[f"finish_run, of {LONGEST} s"] = [_time(measured.finish.of(partitions)) for partitions in many]
+    for name, step in (("fit_models", "fit"), ("finish_run", "finish")):
+        rows[f"{name}, of {LONGEST} s"] = [_time(p.last_steps.get(step, 0.0)) for p in found[AGAIN]]
     return _rows(rows)
 
 

@@ -37,10 +37,10 @@ def test_the_document_says_what_the_benchmark_measured_and_what_things_cost() ->
 def test_a_night_of_a_million_customers_by_hand() -> None:
     night = scale.plan(MEASURED, CHANGED, 1_000_000)
     assert (night.partitions, night.workers, night.changes) == (5, 5, 50_000)
-    # 2 s per 100,000 customers; 10,000 changes a partition in 400 batches of 1 ms; 500 requests of 5 ms.
-    assert night.longest == pytest.approx(4.0 + 0.4 + 2.5)
-    # One wave of workers, and a last step that takes 0.05 s for each of five partitions.
-    assert night.duration == pytest.approx(6.9 + 0.9 + 0.25)
+    # 2 s per 100,000 customers; 10,000 changes a partition in 400 batches of 1 ms; 500 requests of 5 ms, 12 of 20 ms.
+    assert night.longest == pytest.approx(4.0 + 0.4 + 2.5 + 0.24)
+    # One wave of workers, and a last step that takes 0.05 s and one file for each of five partitions.
+    assert night.duration == pytest.approx(7.14 + 0.9 + 0.25 + 0.1)
     assert night.writes == 100_000 + 180
     # Two units for each change, two more for its history: 50,000 changes at 40,000 units a second.
     assert night.table_seconds == pytest.approx(5.0)
@@ -52,14 +52,14 @@ def test_a_night_of_a_million_customers_by_hand() -> None:
 def test_steps_that_fit_models_add_their_workers_and_their_time() -> None:
     night, again = (scale.plan(MEASURED, run, 1_000_000) for run in (CHANGED, AGAIN))
     assert again.workers == night.workers + 5
-    # 3 s per 100,000 customers and ten requests of 5 ms; then the fit.
-    assert again.duration == pytest.approx(night.duration + 6.0 + 0.05 + 5.0)
+    # 3 s per 100,000 customers, ten requests of 5 ms and 25 of 20 ms; then the fit, which reads 75 files.
+    assert again.duration == pytest.approx(night.duration + 6.0 + 0.05 + 0.5 + 5.0 + 1.5)
 
 
 def test_more_customers_than_workers_at_a_time_make_waves() -> None:
     few, many = (scale.plan(MEASURED, CHANGED, size) for size in (8_000_000, 16_000_000))
     assert few.partitions == scale.CONCURRENCY
-    assert many.duration - few.duration == pytest.approx(few.longest + 40 * 0.05)
+    assert many.duration - few.duration == pytest.approx(few.longest + 40 * (0.05 + 0.02))
 
 
 def test_every_price_that_a_run_is_estimated_with_is_in_the_document() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,6 +101,31 @@ def test_a_decision_in_the_middle_of_an_evaluation_is_not_undone(
     run(shop)
     assert ids(shop, "germans") == said(shop, "germans") == {"c0", "c2", "c3"}
     assert count(shop, "germans") == 3
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_include_that_is_written_while_members_are_read_shows_nobody_out(
+    shop: Service, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    reading = "members_among" if trusted else "state_of_partition"
+    assign(shop, "c8")
+    if not trusted:
+        for partition in range(shop.store.partitions):
+            shop.store.table.delete(keys.checkpoint(partition))
+    shop.wait(1)
+    read = getattr(memberships, reading)
+    pending = iter([lambda: assign(shop, "c8", "c9", entity="LE1"), lambda: assign(shop, "c7")])
+
+    def meanwhile(*arguments: Any) -> Any:
+        next(pending, lambda: None)()
+        return read(*arguments)
+
+    monkeypatch.setattr(memberships, reading, meanwhile)
+    run(shop)
+    shop.record()
+    told = [item for name in ("c7", "c8", "c9") for item in shop.store.table.query(f"CUSTOMER#{name}", "HISTORY#")]
+    assert [item for item in told if item["segmentId"] == "germans" and item["change"] == "exited"] == []
+    assert ids(shop, "germans") == {"c0", "c1", "c2", "c3", "c7", "c8", "c9"}
 
 
 def test_a_rule_changed_in_the_middle_of_an_evaluation_is_the_one_that_counts(

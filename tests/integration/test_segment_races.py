@@ -59,6 +59,16 @@ def test_an_assignment_for_a_legal_entity_leaves_the_customers_own_membership_al
     assert (refused.successCount, refused.failedCount) == (0, 1)
 
 
+def test_an_assignment_for_a_legal_entity_leaves_a_membership_by_hand_alone(shop: Service) -> None:
+    create(shop)
+    by_hand = AssignCustomers(customerIds=["c8"], override=True)
+    assignment.assign(shop.store, "germans", by_hand, shop.now)
+    of_entity = AssignCustomers(customerIds=["c8"], override=True, legalEntityId="LE1")
+    assignment.assign(shop.store, "germans", of_entity, shop.now)
+    found = members.list_customer_segments(shop.store, "c8", 10, None, shop.now).items
+    assert [membership.legalEntityId for membership in found] == [None, "LE1"]
+
+
 def test_a_validity_that_is_extended_reaches_who_is_a_member_already(shop: Service) -> None:
     create(shop, validity=Validity(endsAt=shop.now + timedelta(hours=10)))
     shop.settle()

@@ -27,6 +27,7 @@ _CAUSES = {"import": "import", "erasure": "erasure"}
 """Kinds of jobs that are themselves the cause of what their evaluation finds."""
 
 _READERS = 8
+_ATTEMPTS = 5
 
 
 _ANALYSED = {"order": {"amount", "channel", "category"}, "campaign": {"action", "campaignId", "segmentId"}}
@@ -101,8 +102,8 @@ class Evaluation:
                 version = self._model_versions.get(group.modelId) if group else None
                 why = evaluation.why(definition, _CAUSES.get(kind, "run"), job_id, version)
                 frame = self.frame_at(definition.now)
-                decisions = self._decisions[segment_id]
                 known = self._held_of(segment_id)
+                decisions = self._decisions[segment_id]
                 result[segment_id] = evaluation.changes(
                     definition, frame, self.found[segment_id], decisions, known, why
                 )
@@ -158,10 +159,10 @@ class Evaluation:
 
     def _state_of(self, segment_id: str) -> State:
         """What people decided; a paused segment comes with its members, which stay."""
-        decisions = self._decisions[segment_id]
         if not self.definitions[segment_id].paused:
-            return decisions
+            return self._decisions[segment_id]
         known, frame = self._held_of(segment_id), self.frame
+        decisions = self._decisions[segment_id]
         whos = [(frame.ids[row], "") for row in np.flatnonzero(known.sources).tolist()] + list(known.others)
         members = {who: Membership(segment_id, *who, since="", source="") for who in whos}
         return State(members, decisions.includes, decisions.excludes)
@@ -173,12 +174,22 @@ class Evaluation:
         return self._held[segment_id]
 
     def _read_held(self, segment_id: str) -> Held:
-        table = self._store.table
-        if self._before is None or self._rows is None:
-            return held(memberships.state_of_partition(table, segment_id, self._partition), self.frame)
-        known = self._before.held(segment_id, self._rows)
-        touched = self._decisions[segment_id].touched
-        if not touched:
-            return known
-        now = memberships.members_among(table, segment_id, self._partition, touched)
-        return corrected(known, now, touched, self.frame)
+        """Members as the table has them, with the decisions that they follow from: a member whose include is not seen
+        yet would be shown out.
+        """
+        table, partition = self._store.table, self._partition
+        found = Held(np.zeros(self.frame.size, dtype=np.int8))
+        for _ in range(_ATTEMPTS):
+            decisions = self._decisions[segment_id]
+            if self._before is None or self._rows is None:
+                found = held(memberships.state_of_partition(table, segment_id, partition), self.frame)
+            else:
+                found = self._before.held(segment_id, self._rows)
+                if not decisions.touched:
+                    return found
+                now = memberships.members_among(table, segment_id, partition, decisions.touched)
+                found = corrected(found, now, decisions.touched, self.frame)
+            self._decisions[segment_id] = memberships.decisions_of_partition(table, segment_id, partition)
+            if self._decisions[segment_id] == decisions:
+                break
+        return found

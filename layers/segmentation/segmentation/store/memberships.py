@@ -114,7 +114,7 @@ def state_of_customers(
         place = (segment_id, keys.partition_of(customer_id, partitions), customer_id, legal_entity_id)
         wanted += [keys.membership(*place), keys.include(*place), keys.exclude(*place)]
         if legal_entity_id:
-            wanted += [keys.membership(*place[:3]), keys.exclude(*place[:3])]
+            wanted += [keys.membership(*place[:3]), keys.include(*place[:3]), keys.exclude(*place[:3])]
     return _state(table.batch_get(wanted))
 
 

@@ -1,6 +1,6 @@
 """From a frame and the masks of its segments to the statistics of one partition. It must not know what a report says.
 
-Cost: one pass per column over the members of all segments, and one matrix product for all moments and overlaps.
+Cost: one pass per column over the members of all segments, and one matrix product for all moments.
 """
 
 import math
@@ -297,25 +297,24 @@ def _months(times: Instants, now: np.datetime64) -> _Codes:
 def _products(
     crowd: Crowd, variables: Mapping[str, Floats], holders: Mapping[str, Cells]
 ) -> tuple[Cells, dict[str, Moments]]:
-    """Overlap of the segments and moments of the variables, by one matrix product per chunk of rows.
+    """Overlap of the segments and moments of the variables, these by one matrix product per chunk of rows.
 
     Values are taken relative to everybody's mean, so that the squares do not cancel.
     """
     names = list(variables)
     shifts = np.array([_mean(variables[name]) for name in names])
     width, segments = len(names), crowd.segments
-    products = np.zeros((segments + 1, 2 * width + segments))
+    products = np.zeros((segments + 1, 2 * width))
     for start in range(0, crowd.rows, _CHUNK):
         rows = slice(start, min(start + _CHUNK, crowd.rows))
         inside = np.ones((segments + 1, rows.stop - start))
         for segment in range(segments):
             inside[segment + 1] = crowd.masks[segment][rows]
-        right = np.empty((2 * width + segments, rows.stop - start))
-        right[2 * width :] = inside[1:]
+        right = np.empty((2 * width, rows.stop - start))
         for position, name in enumerate(names):
             moved = _tamed(variables[name][rows]) - shifts[position]
             right[position] = np.where(np.isnan(moved), 0, moved)
-        np.square(right[:width], out=right[width : 2 * width])
+        np.square(right[:width], out=right[width:])
         products += inside @ right.T
     moments = {}
     for position, name in enumerate(names):
@@ -324,7 +323,23 @@ def _products(
         moments[name] = Moments(
             moved + count * shifts[position], np.maximum(squares - moved**2 / np.maximum(count, 1), 0)
         )
-    return np.rint(products[1:, 2 * width :]).astype(np.int64), moments
+    return _shared(crowd), moments
+
+
+def _shared(crowd: Crowd) -> Cells:
+    """Customers (segments, segments) in both of two segments, by the bits that their masks have in common."""
+    if not crowd.segments:
+        return np.zeros((0, 0), dtype=np.int64)
+    words = -(-crowd.rows // 64)
+    packed = np.zeros((crowd.segments, 8 * words), dtype=np.uint8)
+    for segment, mask in enumerate(crowd.masks):
+        bits = np.packbits(mask)
+        packed[segment, : len(bits)] = bits
+    masks = packed.view(np.uint64)
+    shared = np.zeros((crowd.segments, crowd.segments), dtype=np.int64)
+    for segment in range(crowd.segments):
+        shared[segment, segment:] = np.bitwise_count(masks[segment] & masks[segment:]).sum(axis=1, dtype=np.int64)
+    return shared + np.triu(shared, 1).T
 
 
 def _mean(values: Floats) -> float:

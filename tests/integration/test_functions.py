@@ -144,6 +144,7 @@ def test_a_model_goes_through_its_functions_step_by_step(fresh: Service) -> None
 
 
 def test_a_run_is_started_joined_refused_and_read(fresh: Service) -> None:
+    fresh.wait(1)
     first = functions.request("start_run", body={})
     assert (first.status, first.body["joined"]) == (202, False)
     job_id = first.body["jobId"]

@@ -26,6 +26,7 @@ from segmentation.store.files import Files
 from segmentation.store.store import Store
 from segmentation.store.table import Table
 from segmentation.store.workflows import Workflows
+from support import fast_moto
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
@@ -274,6 +275,7 @@ def template() -> dict[str, Any]:
 @contextmanager
 def running(partitions: int = 3) -> Iterator[Service]:
     """A fresh service on moto, with the table that the template describes."""
+    fast_moto.install()
     with mock_aws():
         dynamodb, streams, s3 = clients()
         declared = template()["Resources"]["Table"]["Properties"]

@@ -24,6 +24,7 @@ BENCHMARKS = {
     "lifetime": "Lifetime: BG/NBD and Gamma-Gamma for a million customers",
     "scoring": "Scoring: RFM names and clusters of two million customers",
     "models": "Models: fits of a million customers in the memory of a function",
+    "pooling": "Pooling: fits on a sample and on counts beside fits on everybody",
     "run": "Runs: fifty segments and three models over a million customers",
     "start": "Start of a function: a fresh process",
 }

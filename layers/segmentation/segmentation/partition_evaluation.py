@@ -154,8 +154,8 @@ class Evaluation:
         for segment_id, definition in self.definitions.items():
             if segment_id not in self._held and self._before is None:
                 return None
-            until = evaluation.until_of(definition)
-            known[segment_id] = (Evaluated(definition.segment.version, until), self._held_of(segment_id))
+            now = self._held_of(segment_id)
+            known[segment_id] = (Evaluated(definition.segment.version, now.until), now)
         return checkpoints.made(self._partition, self._at, self.ids, known)
 
     def _read_decisions(self, segment_ids: Collection[str]) -> dict[str, State]:

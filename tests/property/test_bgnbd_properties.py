@@ -98,7 +98,7 @@ def test_more_time_never_means_fewer_orders(seed: int, model: BgNbd, horizon: fl
 
 
 @settings(deadline=None, max_examples=60)
-@given(models(), st.integers(0, 300), st.floats(0.1, 100), st.floats(0, 100), st.floats(0.1, 100))
+@given(models(), st.integers(0, 300), st.floats(0.1, 100), st.just(0.0) | st.floats(1e-6, 100), st.floats(0.1, 100))
 def test_silence_makes_a_customer_less_alive(
     model: BgNbd, x: int, recency: float, silence: float, longer: float
 ) -> None:

@@ -5,6 +5,7 @@ After the journeys on purpose: what it sends creates and deletes things at rando
 
 import itertools
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from e2e.deployed import ENDED, Deployed
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
+
+from segmentation.models.common import iso
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8"))
 CONFORMS = [
@@ -39,6 +42,7 @@ KNOWN = {
     "names": {},
 }
 MODEL = {"modelName": "Contract", "kind": "cluster", "features": ["contractScore"], "parameters": {"k": 2}}
+MOVE = {"fromSegment": "contract", "toSegment": "contract"}
 LEFT_OUT = ("nextToken", "If-Match", "Idempotency-Key")
 NUMBERS = itertools.count(1)
 anything = schemathesis.openapi.from_dict(DOCUMENT)
@@ -91,10 +95,14 @@ def test_an_answer_about_things_that_exist_is_one_that_the_document_describes(
     case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
     known = {**KNOWN, "kind": "cluster"} if operation == "list_models" else KNOWN
     case.query = {name: known.get(name, value) for name, value in (case.query or {}).items() if name not in LEFT_OUT}
+    if operation in ("get_migration", "list_moves"):
+        case.query = _past() | ({"segments": "contract"} if operation == "get_migration" else MOVE)
     for name in LEFT_OUT:
         case.headers.pop(name, None)
     if operation == "create_model":
         case.body = MODEL
+    elif operation == "preview_segment":
+        case.body = {"criteria": RULE, "segmentId": "contract"}
     elif isinstance(case.body, dict):
         # A new segment has an id of its own; all others ask for one that exists.
         known = KNOWN if operation == "create_segment" else {**KNOWN, "segmentId": "contract"}
@@ -117,6 +125,12 @@ def test_every_job_that_was_started_ends(stack: Deployed) -> None:
         return [job["jobId"] for job in jobs if job["status"] not in (*ENDED, "awaiting_upload")]
 
     stack.wait("all jobs to end", lambda: not waiting())
+
+
+def _past() -> dict[str, str]:
+    """Two instants at which the segment was there."""
+    now = datetime.now(UTC)
+    return {"from": iso(now - timedelta(seconds=2)), "to": iso(now - timedelta(seconds=1))}
 
 
 def _doomed(stack: Deployed) -> dict[str, str]:

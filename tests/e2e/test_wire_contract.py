@@ -103,6 +103,8 @@ def test_an_answer_about_things_that_exist_is_one_that_the_document_describes(
         case.body = MODEL
     elif operation == "preview_segment":
         case.body = {"criteria": RULE, "segmentId": "contract"}
+    elif operation == "create_export":
+        case.body = {"segmentId": "contract"}
     elif isinstance(case.body, dict):
         # A new segment has an id of its own; all others ask for one that exists.
         known = KNOWN if operation == "create_segment" else {**KNOWN, "segmentId": "contract"}
